@@ -1,0 +1,68 @@
+# Every target builds what it needs from a bare `python3`; nothing is done twice.
+#   make venv        the environment in .venv (GPU=1: the CUDA build of TensorFlow)
+#   make notebooks   run every notebook in order on built-in data, print the leaderboard
+#   make outputs     the same, and keep the executed notebooks in notebooks/ (for committing)
+#   make test        lint, lock, links, unit tests, every notebook
+#   make lab         JupyterLab with the kernel `microseg`
+PYTHON ?= python3
+VENV   ?= .venv
+UV     := uv==0.13.8
+# An environment made with GPU=1 stays one.
+LOCK   := requirements$(if $(GPU)$(wildcard $(VENV)/.installed-requirements-gpu.lock),-gpu).lock
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+STAMP  := $(VENV)/.installed-$(LOCK)
+export PATH := $(abspath $(BIN)):$(PATH)
+# Settings of the user's own Jupyter must not change which kernel the notebooks get.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: venv notebooks outputs test lint lab bench lock links colab-check e2e clean
+.DEFAULT_GOAL := venv
+
+venv: $(STAMP)
+
+$(STAMP): $(LOCK) pyproject.toml tools/kernel/kernel.json
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  f'Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make venv PYTHON=python3.12')"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $(LOCK)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+notebooks: venv
+	$(BIN)/python tools/run_notebooks.py
+
+outputs: venv
+	$(BIN)/python tools/run_notebooks.py --in-place
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/lock.py --check
+	$(BIN)/python tools/links.py --check
+
+test: lint
+	$(BIN)/python -m pytest
+	MICROSEG_PRESET=test MICROSEG_RUNS=$(abspath .cache/test-runs) \
+	  $(BIN)/python -m pytest -o addopts= -v --nbval-lax notebooks
+
+lab: venv
+	$(BIN)/jupyter lab --notebook-dir=.
+
+bench: venv
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: venv
+	$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
+
+links: venv
+	$(BIN)/python tools/links.py
+
+colab-check: venv
+	$(BIN)/python tests/colab/check.py
+
+e2e: venv
+	$(BIN)/python tests/e2e/run_all.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
