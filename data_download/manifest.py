@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -96,16 +97,13 @@ def write_manifest(folder, facts, *, overwrite=False):
     counts = {split: len(images_of(folder, split)) for split in SPLITS}
     splits = {split: n for split, n in counts.items() if n}
     given = facts.get("splits", {})
-    facts = dict(facts, fingerprint=fingerprint(folder))
-    facts["splits"] = {
-        split: {"n": n, **_without(given.get(split, {}), "n")} for split, n in splits.items()
+    facts = {
+        **facts,
+        "fingerprint": fingerprint(folder),
+        "splits": {split: {**given.get(split, {}), "n": n} for split, n in splits.items()},
     }
     path.write_text(format_toml(facts), encoding="utf-8", newline="\n")
     return path
-
-
-def _without(mapping, key):
-    return {name: value for name, value in mapping.items() if name != key}
 
 
 def images_of(folder, split):
@@ -113,23 +111,19 @@ def images_of(folder, split):
     return visible_files(Path(folder) / split / "images")
 
 
-def format_toml(facts):
-    """Return a dict as TOML text: plain values first, then one table per dict."""
-    # JSON's text, number and list of these are valid TOML; its null and dict are not.
+def format_toml(facts, table=""):
+    """Return a dict as TOML text; `table` is the dotted name of the table it is, if any."""
+    # JSON's text, numbers, booleans and lists are valid TOML; its null and objects are not.
     lines, tables = [], []
     for key, value in facts.items():
+        key = key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
         if isinstance(value, dict):
-            tables.append((key, value))
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
-            tables += [(f"[{key}]", item) for item in value]
+            tables.append(f"\n[{table}{key}]\n{format_toml(value, f'{table}{key}.')}")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables += [f"\n[[{table}{key}]]\n{format_toml(item)}" for item in value]
         elif value is not None:
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-    for key, table in tables:
-        if any(isinstance(value, dict) for value in table.values()):
-            lines += [format_toml({f"{key}.{sub}": value for sub, value in table.items()})]
-        else:
-            lines += ["", f"[{key}]", format_toml(table).rstrip("\n")]
-    return "\n".join(lines) + "\n"
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
+    return "".join(lines + tables)
 
 
 def read_manifest(folder):

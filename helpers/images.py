@@ -1,0 +1,318 @@
+"""Image files to arrays and back, with pixel sizes, as a microscopist's files need it."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from helpers.formats import IMAGE_SUFFIXES, TIFF_SUFFIXES, decode, order_axes, stored_pixel_size
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "file_stem",
+    "read_image",
+    "read_image_axes",
+    "read_labels",
+    "read_pixel_size",
+    "write_image",
+    "write_labels",
+]
+
+IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
+OME_DTYPES = ("int8", "int16", "int32", "uint32", "float64")
+
+
+def file_stem(path):
+    """Return the name of an image file without its ending; `.ome.tif` counts as one ending.
+
+    Examples
+    --------
+    >>> file_stem("data/cell_1.ome.tif"), file_stem("cell.2.png")
+    ('cell_1', 'cell.2')
+    """
+    return re.sub(r"\.(ome\.)?[^.]+$", "", Path(path).name)
+
+
+def read_image(path, *, scene=None):
+    """Return the image in a file as an array, without axes of length one.
+
+    Parameters
+    ----------
+    path : path
+        TIFF (plain, OME, ImageJ), PNG, JPEG, BMP, npy, or npz with one array; CZI, ND2, LIF
+        and OME-Zarr with the optional readers.
+    scene : str or int, optional
+        Which image of a CZI, ND2, LIF or OME-Zarr file that holds several.
+
+    Returns
+    -------
+    ndarray
+        As stored: dtype and values are not changed. Axes YX, ZYX, YXC or ZYXC; time, where a
+        file has it, comes first.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the format needs an optional reader; the message has the command that installs it.
+    ValueError
+        If the format is unknown, or the file is damaged or cut off, holds Python objects, or
+        holds several images and `scene` does not say which.
+
+    Notes
+    -----
+    Pages of a TIFF without a description are taken for Z. A palette PNG gives its indices, so
+    that labels stay labels. An alpha channel is left out. npy and npz have no axes: theirs are
+    taken as they are, and a last axis of 2 to 4 for channels.
+    """
+    return read_image_axes(path, scene=scene)[0]
+
+
+def read_image_axes(path, *, scene=None):
+    """Return the image in a file and its axes, such as ``"YX"``, ``"ZYX"`` or ``"YXC"``.
+
+    As `read_image`, for those who must tell a stack from a colour image.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(
+            f"{path.name}: the format {path.suffix or '(no ending)'} is not known; save the image "
+            "as TIFF (in Fiji: File > Save As > Tiff)"
+        )
+    return order_axes(*decode(path, scene))
+
+
+def _check_exists(path):
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: check folder, spelling and ending")
+
+
+def read_labels(path):
+    """Return the label image or mask in a file as int32, with 0 as background.
+
+    Parameters
+    ----------
+    path : path
+        One value per object (or 0 and one value, for a mask), in any lossless format.
+
+    Returns
+    -------
+    ndarray of int32
+        YX or ZYX.
+
+    Raises
+    ------
+    ValueError
+        As `read_image`; and if the file is a JPEG, has colours, or holds anything but whole
+        numbers from 0 to 2147483647.
+
+    Notes
+    -----
+    Grey values stored as three equal colours are taken as one.
+    """
+    path = Path(path)
+    labels, axes = read_image_axes(path)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(
+            f"{path.name}: a JPEG blurs the edges of labels; save masks as TIFF or PNG, or turn "
+            "this one into labels with labels_from_mask(read_image(path) > 127)"
+        )
+    if axes.endswith("C") and (labels == labels[..., :1]).all():
+        labels, axes = labels[..., 0], axes[:-1]
+    if axes.endswith("C"):
+        raise ValueError(
+            f"{path.name}: the mask has {labels.shape[-1]} colour channels; one channel with a "
+            "number per object is needed, fix_labels(mask) turns colours into numbers"
+        )
+    return _check_labels(labels, path.name).astype(np.int32)
+
+
+def _check_labels(labels, name):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iub":
+        whole = labels.dtype.kind == "f" and np.isfinite(labels).all()
+        if not whole or (labels != np.round(labels)).any():
+            raise ValueError(
+                f"{name}: labels must be whole numbers, found {labels.dtype} with fractions or "
+                "NaN; threshold a probability map first: labels_from_mask(mask > 0.5)"
+            )
+    if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int32).max):
+        raise ValueError(
+            f"{name}: labels must lie between 0 and 2147483647, found {labels.min()} to "
+            f"{labels.max()}; give negative labels a meaning first: np.maximum(labels, 0)"
+        )
+    return labels
+
+
+def read_pixel_size(path):
+    """Return the size of a pixel or voxel in µm, as the file states it.
+
+    Parameters
+    ----------
+    path : path
+        TIFF (OME, ImageJ or resolution tags), CZI, ND2, LIF or OME-Zarr.
+
+    Returns
+    -------
+    tuple of float or None
+        (y, x) or (z, y, x), as the image has axes; None where the file does not state all of
+        them, and for formats that have no place for it.
+
+    Notes
+    -----
+    OME's description goes before ImageJ's, and that before the resolution tags. Resolutions
+    of 1200 dpi and coarser in the tags alone are print settings and give None.
+    """
+    path = Path(path)
+    _check_exists(path)
+    size = stored_pixel_size(path)
+    if not all(math.isfinite(size[axis]) and size[axis] > 0 for axis in "YX"):
+        return None
+    axes = [axis for axis in read_image_axes(path)[1] if axis in size]
+    return _tuple
+    
+
+
+def write_image(path, image, *, axes=None, pixel_size_um=None, overwrite=False):
+    """Write an image as a TIFF file that Fiji opens with its pixel size.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif or .tiff. Its folder is made where it does not exist.
+    image : ndarray
+        YX, ZYX, YXC or ZYXC. bool is written as 0 and 255.
+    axes : str, optional
+        The axes of `image`. By default YX or, for three dimensions, YXC if the last one has 2
+        to 4 entries and ZYX otherwise; ZYXC for four.
+    pixel_size_um : tuple of float, optional
+        (y, x) or (z, y, x) in µm.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    pathlib.Path
+        The written file.
+
+    Raises
+    ------
+    ValueError
+        If the file exists, its name has another ending, or axes or pixel size do not fit the
+        image.
+
+    Notes
+    -----
+    uint8, uint16 and float32 are written in ImageJ's own form. Other types (int32, uint32,
+    float64 ...), which that form does not have, keep their values in an OME-TIFF.
+    """
+    image = np.asarray(image)
+    image = image.astype(np.uint8) * 255 if image.dtype == bool else image
+    return _write_tiff(path, image, axes, pixel_size_um, overwrite)
+
+
+def write_labels(path, labels, *, pixel_size_um=None, overwrite=False):
+    """Write a label image as a small lossless TIFF file.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif or .tiff. Its folder is made where it does not exist.
+    labels : ndarray of integers
+        YX or ZYX, 0 for background.
+    pixel_size_um : tuple of float, optional
+        (y, x) or (z, y, x) in µm.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    pathlib.Path
+        The written file: uint16, or uint32 where a label is above 65535; zlib-compressed.
+
+    Raises
+    ------
+    ValueError
+        If labels are negative, NaN or floating-point numbers, or as `write_image`.
+    """
+    labels = np.asarray(labels)
+    name = Path(path).name
+    if labels.dtype.kind == "f":
+        raise ValueError(
+            f"{name}: labels must be integers, found {labels.dtype}; if they are whole numbers "
+            "give labels.astype('int32')"
+        )
+    labels = _check_labels(labels, name)
+    dtype = np.uint32 if labels.size and labels.max() > 65_535 else np.uint16
+    axes = "ZYX"[3 - labels.ndim :] if labels.ndim in (2, 3) else None
+    return _write_tiff(path, labels.astype(dtype), axes, pixel_size_um, overwrite, "zlib")
+
+
+def _write_tiff(path, image, axes, pixel_size_um, overwrite, compression=None):
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        raise ValueError(f"{path.name}: images are written as TIFF; end the name in .tif")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists already: give overwrite=True to replace it")
+    if image.dtype.name not in IMAGEJ_DTYPES + OME_DTYPES:
+        raise ValueError(
+            f"{path.name}: TIFF readers do not know {image.dtype}; give image.astype('float32'), "
+            "or 'int32' for whole numbers"
+        )
+    image, axes = order_axes(image, _check_axes(image, axes))
+    size = _check_pixel_size(pixel_size_um, axes)
+    is_imagej = image.dtype.name in IMAGEJ_DTYPES
+    options = {"imagej": True} if is_imagej else {"ome": True}
+    if axes.endswith("C") and image.dtype == np.uint8 and image.shape[-1] == 3:
+        axes, options["photometric"] = axes[:-1] + "S", "rgb"
+    elif axes.endswith("C"):
+        image, axes = np.moveaxis(image, -1, -3), axes[:-3] + "CYX"
+    if size:
+        options["resolution"] = (1 / size["X"], 1 / size["Y"])
+    metadata = _imagej_size(size) if is_imagej else _ome_size(size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(
+        path, image, metadata={"axes": axes, **metadata}, compression=compression, **options
+    )
+    return path
+
+
+def _imagej_size(size):
+    spacing = {"spacing": size["Z"]} if "Z" in size else {}
+    return {"unit": "um", **spacing} if size else {}
+
+
+def _ome_size(size):
+    values = {f"PhysicalSize{axis}": um for axis, um in size.items()}
+    return values | {f"{name}Unit": "µm" for name in values}
+
+
+def _check_axes(image, axes):
+    if axes is None:
+        is_colour = image.ndim == 3 and image.shape[-1] in (2, 3, 4)
+        axes = {2: "YX", 3: "YXC" if is_colour else "ZYX", 4: "ZYXC"}.get(image.ndim, "")
+    known = set(axes) <= set("TZYXC") and {"Y", "X"} <= set(axes) and len(set(axes)) == len(axes)
+    if len(axes) != image.ndim or not known:
+        raise ValueError(
+            f"image has shape {image.shape}, axes is {axes!r}: name each axis once, with Y and X "
+            "and, where there are, T, Z and C, for example axes='ZYX'"
+        )
+    return axes
+
+
+def _check_pixel_size(pixel_size_um, axes):
+    """Return the sizes by axis, such as {"Y": 0.1, "X": 0.1}; empty if none are given."""
+    if pixel_size_um is None:
+        return {}
+    spatial = [axis for axis in axes if axis in "ZYX"]
+    sizes = np.atleast_1d(np.asarray(pixel_size_um, float))
+    if sizes.shape != (len(spatial),) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise ValueError(
+            f"pixel_size_um is {pixel_size_um!r}: give one size in µm, above 0, for each of the "
+            f"axes {', '.join(spatial)}"
+        )
+    return dict(zip(spatial, sizes.tolist(), strict=True))
