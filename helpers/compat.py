@@ -9,21 +9,19 @@ never imported costs nothing. Each patch gives its reason; ``tests/test_compat.p
 
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import decode_source
 from types import CodeType, ModuleType
+from typing import NamedTuple
 
 __all__ = ["PATCHES", "Patch", "install", "legacy_checkpoint", "recompile"]
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(NamedTuple):
     """One replacement in the source text of one module.
 
     Parameters
@@ -67,15 +65,9 @@ PATCHES = (
     ),
     Patch(
         "imgaug.augmenters.geometric",
-        """\
-            map1, map2 = cv2.convertMaps(
-                x_shifted, y_shifted, cv2.CV_16SC2,
-                nninterpolation=is_nearest_neighbour)
-""",
-        """\
-            map1, map2 = x_shifted.astype(np.float32), y_shifted.astype(np.float32)
-""",
-        "OpenCV 5 does not remap with the maps its convertMaps makes (elastic deformation)",
+        "x_shifted, y_shifted, cv2.CV_16SC2,",
+        "x_shifted.astype(np.float32), y_shifted.astype(np.float32), cv2.CV_16SC2,",
+        "NumPy 2 promotes the shifts of an elastic deformation to float64, which OpenCV refuses",
     ),
     Patch("imgaug.parameters", "np.complex)", "complex)", "NumPy 1.24 removed np.complex"),
     Patch(
@@ -210,6 +202,8 @@ _STARTUP_NOISE = (b"oneDNN custom operations are on", b"before absl::InitializeL
 @contextmanager
 def _filtered_stderr() -> Iterator[None]:
     """Hold back what C++ code writes to stderr, and pass on all but the start-up noise."""
+    import tempfile
+
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)

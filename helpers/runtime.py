@@ -158,9 +158,11 @@ class timer:  # noqa: N801 - used like a function: with timer() as training:
     """
 
     def __enter__(self) -> "timer":
+        """Start the clock."""
         self._start = time.perf_counter()
         self.seconds = 0.0
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Stop the clock."""
         self.seconds = time.perf_counter() - self._start

@@ -70,12 +70,11 @@ def refuses_nonposy():
     plt.figure().gca().set_yscale("log", nonposy="clip")
 
 
-def does_not_remap_with_converted_maps():
+def refuses_double_maps():
     import cv2
 
-    grid = np.mgrid[:4, :4].astype(np.float32)
-    maps = cv2.convertMaps(grid[1], grid[0], cv2.CV_16SC2, nninterpolation=True)
-    cv2.remap(np.zeros((4, 4), np.uint8), *maps, interpolation=cv2.INTER_NEAREST)
+    shifts = np.ones((4, 4), np.float32) * np.float64(2)
+    cv2.convertMaps(shifts, shifts, cv2.CV_16SC2)
 
 
 def needs_tensorboard():
@@ -87,15 +86,15 @@ def needs_tensorboard():
 
 # what still fails in the newer package, by a word of the patch's reason
 CAUSES = {
-    "np.sctypes": lambda: np.sctypes,
-    "np.complex": lambda: np.complex,
-    "np.product": lambda: np.product,
+    "np.sctypes": lambda: np.sctypes,  # noqa: NPY201
+    "np.complex": lambda: np.complex,  # noqa: NPY001
+    "np.product": lambda: np.product,  # noqa: NPY003, NPY201
     "weight files": refuses_checkpoint_name,
     "layer names": refuses_layer_name,
     "sample_weight_mode": has_no_sample_weight_mode,
     "generic_utils": has_no_generic_utils,
     "nonposy": refuses_nonposy,
-    "convertMaps": does_not_remap_with_converted_maps,
+    "float64": refuses_double_maps,
     "TensorBoard": needs_tensorboard,
 }
 
@@ -123,13 +122,16 @@ def test_unpatched_import_of_imgaug_fails():
 
 
 def test_import_of_helpers_is_light():
-    heavy = "{'tensorflow', 'keras', 'matplotlib', 'skimage', 'scipy', 'pandas', 'imgaug'}"
-    result = run_python(
-        ["-X", "importtime", "-c", f"import helpers, sys; print({heavy} & set(sys.modules))"]
-    )
-    assert result.stdout.strip() == "set()"
-    line = next(line for line in result.stderr.splitlines() if line.endswith("| helpers"))
-    assert int(line.split("|")[1]) < 300_000  # microseconds
+    heavy = "{'tensorflow', 'keras', 'matplotlib', 'skimage', 'scipy', 'pandas', 'numpy', 'imgaug'}"
+    code = f"import helpers, sys; print({heavy} & set(sys.modules))"
+
+    def measure():
+        result = run_python(["-X", "importtime", "-c", code])
+        assert result.stdout.strip() == "set()"
+        line = next(line for line in result.stderr.splitlines() if line.endswith("| helpers"))
+        return int(line.split("|")[1]) / 1e6
+
+    assert min(measure() for _ in range(3)) < 0.3  # seconds; the best of three on a busy machine
 
 
 def test_keras_backend_is_left_alone():
@@ -252,7 +254,7 @@ def test_segmentation_models_trains_frozen_then_whole(sm):
         "resnet18", encoder_weights=None, encoder_freeze=True, input_shape=(32, 32, 3),
         decoder_filters=(8, 8, 4, 4, 4),
     )  # fmt: skip
-    model.compile("adam", sm.losses.DiceLoss(), [sm.metrics.iou_score], run_eagerly=True)
+    model.compile("adam", sm.losses.DiceLoss(), metrics=[sm.metrics.iou_score], run_eagerly=True)
     x = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
     y = (x[..., :1] > 0.5).astype(np.float32)
     encoder = model.get_layer("conv0").kernel

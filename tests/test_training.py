@@ -24,7 +24,7 @@ from helpers.training_state import TrainingFiles, best_row
 
 keras = pytest.importorskip("keras")
 
-TRAIN = '''
+TRAIN = """
 import sys, time
 import numpy as np
 import helpers
@@ -60,7 +60,7 @@ def train(folder, pause=0.0, epochs=6, **options):
 
 if __name__ == "__main__":
     train(sys.argv[1], pause=0.05)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +275,21 @@ def test_progress_prints_at_most_ten_lines(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
     assert lines[0] == "epoch 4" and lines[-1] == "epoch 35"
+
+
+def test_progress_in_a_notebook_is_one_output():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    code = (
+        "from helpers.progress import Progress\n"
+        "progress = Progress(35)\n"
+        "for epoch in range(1, 35): progress.show(epoch, f'epoch {epoch}')"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    lines = output["data"]["text/plain"].splitlines()
+    # the tenths done so far (35 epochs: 4, 7, ... 32), and below them the epoch at hand
+    assert lines == [f"epoch {n}" for n in (4, 7, 11, 14, 18, 21, 25, 28, 32, 34)]
 
 
 def test_saved_model_gives_equal_output(script, tmp_path):

@@ -1,0 +1,15 @@
+# Setup. In Colab this fetches the project and what the runtime lacks (about a minute, once).
+import importlib.util, pathlib, shutil, subprocess, sys  # noqa: E401, I001
+
+if "google.colab" in sys.modules:
+    root = pathlib.Path("microseg-notebooks").absolute()
+    uploads = sorted(root.parent.glob("microseg-notebooks*.zip"))  # or from an uploaded zip
+    if not root.exists() and uploads:
+        shutil.unpack_archive(uploads[-1], root)
+    elif not root.exists():
+        address = "https://github.com/OWNER/microseg-notebooks"
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, root], check=True)
+    sys.path.insert(0, str(next(root.rglob("helpers/__init__.py")).parents[1]))
+    importlib.import_module("helpers.colab").install_missing()
+elif importlib.util.find_spec("helpers") is None:  # not installed: started from notebooks/
+    sys.path.insert(0, str(pathlib.Path.cwd().parent))
