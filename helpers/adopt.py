@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from data_download.manifest import MANIFEST, fingerprint, read_manifest
+from helpers.comparison import fair_groups
 from helpers.images import read_image, read_labels
 from helpers.instances import otsu_watershed, tune_otsu_watershed
-from helpers.rescore import find_pairs, list_images, score_run, shorten
+from helpers.rescore import RunScores, find_pairs, list_images, score_run, shorten
 from helpers.runs import Run, open_run
 from helpers.runtime import timer
 
-__all__ = ["adopt_labels", "run_baseline"]
+__all__ = ["BASELINE", "add_baselines", "adopt_labels", "run_baseline"]
 
 BASELINE = "otsu_watershed"
 
@@ -96,20 +98,66 @@ def run_baseline(dataset: str, *, data_folder: str | Path, seed: int = 0) -> Run
     FileNotFoundError
         If the data folder does not exist.
     ValueError
-        If it has no validation images with masks, or an image is not grey.
+        If it has no ``val`` or ``test``, or an image is not grey.
     """
     folder = Path(data_folder)
+    if missing := [split for split in ("val", "test") if not (folder / split).is_dir()]:
+        raise ValueError(
+            f"{folder.name} has no folder {' and no '.join(missing)}: the baseline is tuned on "
+            "validation images and scored on test images, so split the data first"
+        )
     with timer() as tuning:
         pairs = find_pairs(folder, "val").values()
         images = [read_image(image) for image, _ in pairs]
         labels = [read_labels(mask) for _, mask in pairs]
-        best = tune_otsu_watershed(images, labels)
+        best = tune_otsu_watershed(images, labels, spacing=_spacing(folder))
     run = open_run(dataset, BASELINE, params=best, seed=seed, data_folder=folder)
     with timer() as prediction:
         for name, (image, _) in find_pairs(folder).items():
             run.save_labels(name, otsu_watershed(read_image(image), **best))
     _finish(run, seconds_train=tuning.seconds, seconds_predict=prediction.seconds)
     return run
+
+
+def add_baselines(results: Sequence[RunScores]) -> list[Run]:
+    """Make the baseline run wherever label images would have nothing to be compared with.
+
+    Parameters
+    ----------
+    results : sequence of RunScores
+        Scored runs.
+
+    Returns
+    -------
+    list of Run
+        New runs, one for each group of `helpers.comparison.fair_groups` that holds label
+        images, no baseline, and the whole test set of data that did not change since. A line
+        is printed for each, also where the data do not allow one (colour images, no ``val``).
+    """
+    made = []
+    for name, group in fair_groups(results).items():
+        run, has_one = group[0].run, BASELINE in [result.run.method for result in group]
+        if group[0].kind != "labels" or has_one or not _covers_test_set(group[0]):
+            continue
+        try:
+            made.append(run_baseline(run.dataset, data_folder=run.data_folder))
+            print(f"{name}: made the run {BASELINE}, tuned on the validation images")
+        except ValueError as error:
+            print(f"{name}: no baseline: {error}")
+    return made
+
+
+def _covers_test_set(result: RunScores) -> bool:
+    folder = result.run.data_folder
+    same_names = set(result.scores.names) == set(find_pairs(folder))
+    return same_names and fingerprint(folder) == result.fingerprint
+
+
+def _spacing(folder: Path) -> list[float] | None:
+    """Return the voxel size where it matters: when its axes differ."""
+    facts = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
+    size = facts.get("pixel_size_um")
+    return size if isinstance(size, list) and len(set(size)) > 1 else None
 
 
 def _read_fitting_labels(folder: Path, truth: dict, suffix: str) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Install in Google Colab what its runtime lacks, and nothing that it has.
 
-Only the setup cell of the notebooks (``notebooks/setup_cell.py``) uses this module.
+Only the setup cell of the notebooks (``tools/setup_cell.py``) uses this module.
 """
 
 import re

@@ -15,7 +15,7 @@ from helpers.rescore import RunScores
 __all__ = [
     "MIN_IMAGES",
     "Difference",
-    "compare_with_best",
+    "compare_with",
     "explain_unfair",
     "fair_groups",
     "image_table",
@@ -94,7 +94,7 @@ def explain_unfair(first: RunScores, second: RunScores) -> str | None:
         return "the files of their data folders differ (other images, labels or split)"
     one, two = set(first.scores.names), set(second.scores.names)
     if one != two:
-        return f"other test images: {len(one)} and {len(two)}, {len(one & two)} in common"
+        return f"their test images differ: {len(one)} and {len(two)}, {len(one & two)} in common"
     return None
 
 
@@ -174,9 +174,10 @@ def paired_difference(
     interval does not hold the spread over training seeds.
     """
     if reason := explain_unfair(first, second):
+        who = " and ".join(f"{r.title} ({len(r.scores.names)} images)" for r in (first, second))
         raise ValueError(
-            f"{first.title} and {second.title} cannot be ranked together: {reason}. Run both "
-            "on the same data folder and test images"
+            f"{who} cannot be ranked together: {reason}. Run both on the same data folder and "
+            "test images"
         )
     difference = (first.values(score) - second.values(score)).to_numpy()
     low, high = score_interval(difference)
@@ -184,27 +185,30 @@ def paired_difference(
     return Difference(difference.size, float(difference.mean()), low, high, better, worse)
 
 
-def compare_with_best(groups: dict[str, list[RunScores]]) -> pd.DataFrame:
-    """Compare the best run of each group with every other one, image by image.
+def compare_with(groups: dict[str, list[RunScores]], method: str = "") -> pd.DataFrame:
+    """Compare one run of each group with every other one, image by image.
 
     Parameters
     ----------
     groups : dict
         From `fair_groups`.
+    method : str
+        Name of the run to compare with; the best one of a group that has no such run.
 
     Returns
     -------
     DataFrame
-        One row a pair: ``group best other score n difference low high better_on worse_on
-        verdict``.
+        One row a pair: ``group method other score n difference low high better_on worse_on
+        verdict``; the difference is that of ``method`` minus ``other``.
     """
     rows = []
-    for name, (best, *others) in groups.items():
-        for other in others:
-            pair = paired_difference(best, other)
-            methods = (best.run.method, other.run.method, best.ranked_by)
-            rows.append((name, *methods, *pair, pair.verdict))
-    columns = "group best other score n difference low high better_on worse_on verdict"
+    for name, group in groups.items():
+        chosen = next((r for r in group if r.run.method == method), group[0])
+        for other in (r for r in group if r is not chosen):
+            pair = paired_difference(chosen, other)
+            who = (chosen.run.method, other.run.method, chosen.ranked_by)
+            rows.append((name, *who, *pair, pair.verdict))
+    columns = "group method other score n difference low high better_on worse_on verdict"
     return pd.DataFrame(rows, columns=columns.split())
 
 

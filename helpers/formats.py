@@ -1,6 +1,7 @@
 """The decoders behind `helpers.images`: one function per kind of file."""
 
 import math
+import struct
 from contextlib import contextmanager
 from importlib.util import find_spec
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "TIFF_SUFFIXES",
     "decode",
+    "load_npz",
     "order_axes",
     "stored_pixel_size",
 ]
@@ -61,28 +63,44 @@ def _reading(path):
     try:
         yield
     except Exception as error:
-        pickled = " as Python objects, which can carry harmful code;"
-        reason = (
-            f"holds its arrays{pickled} save them again as plain arrays of one shape"
-            if "allow_pickle" in str(error)
-            else f"cannot be read ({error}): the file is damaged, cut off or not what its ending "
-            "says; export or copy it again"
-        )
+        if "allow_pickle" in str(error):
+            reason = (
+                "holds Python objects, which can carry harmful code and are not loaded; save the "
+                "arrays again with one shape and dtype, or one file per image"
+            )
+        else:
+            reason = (
+                f"cannot be read ({error}): the file is damaged, cut off or not what its ending "
+                "says; export or copy it again"
+            )
         raise ValueError(f"{path.name} {reason}") from error
 
 
 def _decode_tiff(path):
     with _reading(path), tifffile.TiffFile(path) as file:
         series = file.series[0]
-        size = path.stat().st_size
-        for page in series.pages:
-            # tifffile fills the missing strips of a cut-off file with zeros, silently
-            if page and any(
-                start + count > size
-                for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-            ):
-                raise OSError("data end before the image does")
+        # tifffile gives zeros, or fewer planes, for what a cut-off file lacks, silently
+        if _has_lost_page(file) or any(_ends_after(page, path) for page in series.pages):
+            raise OSError("the data end before the image does")
         return series.asarray(), series.axes
+
+
+def _ends_after(page, path):
+    """Return whether strips of a page lie beyond the end of its file; None is a lost page."""
+    size = path.stat().st_size
+    return page is None or any(
+        start + count > size
+        for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    )
+
+
+def _has_lost_page(file):
+    """Return whether the last page found announces another one."""
+    tiff, stream = file.tiff, file.filehandle
+    stream.seek(file.pages[len(file.pages) - 1].offset)
+    n_tags = struct.unpack(tiff.tagnoformat, stream.read(tiff.tagnosize))[0]
+    stream.seek(n_tags * tiff.tagsize, 1)
+    return any(stream.read(tiff.offsetsize))
 
 
 def _decode_pillow(path):
@@ -105,16 +123,24 @@ def _is_16_bit_colour(path):
     return header[24] == 16 and header[25] in (2, 6)
 
 
+def load_npz(path):
+    """Return the arrays of an npz file by name; files with Python objects are refused."""
+    with _reading(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
 def _decode_numpy(path):
-    with _reading(path):
-        stored = np.load(path, allow_pickle=False)
-        names = getattr(stored, "files", [None])
-        image = stored if names == [None] else stored[names[0]]
-    if len(names) > 1:
-        raise ValueError(
-            f"{path.name} holds {len(names)} arrays ({', '.join(names[:6])}): save one image per "
-            "file, or name them X_train, Y_train, ... and use load_dataset"
-        )
+    if path.suffix.lower() == ".npz":
+        arrays = load_npz(path)
+        if len(arrays) != 1:
+            raise ValueError(
+                f"{path.name} holds {len(arrays)} arrays ({', '.join(list(arrays)[:6])}): save one "
+                "image per file, or name them X_train, Y_train, ... and use load_dataset"
+            )
+        (image,) = arrays.values()
+    else:
+        with _reading(path):
+            image = np.load(path, allow_pickle=False)
     if image.ndim > 2:
         image = np.squeeze(image)
     if image.ndim not in (2, 3, 4):
@@ -161,15 +187,25 @@ def order_axes(image, axes):
 
 
 def stored_pixel_size(path):
-    """Return the size of a pixel in µm as ``{"Z": z, "Y": y, "X": x}``, NaN where unknown."""
+    """Return the pixel size in µm by axis, such as ``{"Y": 0.1, "X": 0.1}``, NaN if unknown.
+
+    Z is there if the image has several planes. The dict is empty for formats without a place
+    for pixel sizes.
+    """
     suffix = path.suffix.lower()
-    sizes = (math.nan,) * 3
     if suffix in BIOIO_READERS:
-        sizes = [size or math.nan for size in _open_bioio(path).physical_pixel_sizes]
+        reader = _open_bioio(path)
+        sizes = [size or math.nan for size in reader.physical_pixel_sizes]
+        is_3d = reader.dims.Z > 1
     elif suffix in TIFF_SUFFIXES:
         with _reading(path), tifffile.TiffFile(path) as file:
             sizes = _ome_sizes(file) or _tag_sizes(file)
-    return dict(zip("ZYX", sizes, strict=True))
+            series = file.series[0]
+            placeholder = np.broadcast_to(np.uint8(0), series.shape)
+            is_3d = "Z" in order_axes(placeholder, series.axes)[1]
+    else:
+        return {}
+    return dict(zip("ZYX"[not is_3d :], sizes[not is_3d :], strict=True))
 
 
 def _ome_sizes(file):
@@ -186,18 +222,15 @@ def _ome_sizes(file):
 
 def _tag_sizes(file):
     """Return (z, y, x) from the resolution tags, in the unit ImageJ states where it wrote them."""
-    page, imagej = file.pages[0], file.imagej_metadata or {}
-    y, x = (_pixels_per_unit(page.tags.get(name)) for name in ("YResolution", "XResolution"))
+    tags, imagej = file.pages[0].tags, file.imagej_metadata or {}
+    y, x = (_pixels_per_unit(tags.get(name)) for name in ("YResolution", "XResolution"))
     unit = imagej.get("unit")
     if unit:
-        y_um, x_um = (
-            _um_per_unit(imagej.get(f"{a}unit", unit)) / n for a, n in (("y", y), ("x", x))
-        )
-        return _um_per_unit(imagej.get("zunit", unit)) * imagej.get("spacing", math.nan), y_um, x_um
-    tag = page.tags.get("ResolutionUnit")
+        units = [_um_per_unit(imagej.get(f"{axis}unit", unit)) for axis in "zyx"]
+        return units[0] * imagej.get("spacing", math.nan), units[1] / y, units[2] / x
+    tag = tags.get("ResolutionUnit")
     um = {2: 25_400.0, 3: 10_000.0}.get(int(tag.value) if tag else 1, math.nan)
-    sizes = um / y, um / x
-    return (math.nan, *(size if size < PRINT_PIXEL_UM else math.nan for size in sizes))
+    return math.nan, *(um / n if um / n < PRINT_PIXEL_UM else math.nan for n in (y, x))
 
 
 def _pixels_per_unit(tag):

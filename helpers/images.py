@@ -11,6 +11,7 @@ from helpers.formats import IMAGE_SUFFIXES, TIFF_SUFFIXES, decode, order_axes, s
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "check_labels",
     "file_stem",
     "read_image",
     "read_image_axes",
@@ -128,10 +129,28 @@ def read_labels(path):
             f"{path.name}: the mask has {labels.shape[-1]} colour channels; one channel with a "
             "number per object is needed, fix_labels(mask) turns colours into numbers"
         )
-    return _check_labels(labels, path.name).astype(np.int32)
+    return check_labels(labels, path.name).astype(np.int32)
 
 
-def _check_labels(labels, name):
+def check_labels(labels, name):
+    """Return labels as they are, as an array, or raise an error that says what is wrong.
+
+    Parameters
+    ----------
+    labels : array_like
+        Any shape.
+    name : str
+        What the error calls them, such as the name of a file.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If there is anything but whole numbers from 0 to 2147483647.
+    """
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iub":
         whole = labels.dtype.kind == "f" and np.isfinite(labels).all()
@@ -169,12 +188,9 @@ def read_pixel_size(path):
     """
     path = Path(path)
     _check_exists(path)
-    size = stored_pixel_size(path)
-    if not all(math.isfinite(size[axis]) and size[axis] > 0 for axis in "YX"):
-        return None
-    axes = [axis for axis in read_image_axes(path)[1] if axis in size]
-    return _tuple
-    
+    sizes = [float(size) for size in stored_pixel_size(path).values()]
+    known = sizes and all(math.isfinite(size) and size > 0 for size in sizes)
+    return tuple(sizes) if known else None
 
 
 def write_image(path, image, *, axes=None, pixel_size_um=None, overwrite=False):
@@ -246,7 +262,7 @@ def write_labels(path, labels, *, pixel_size_um=None, overwrite=False):
             f"{name}: labels must be integers, found {labels.dtype}; if they are whole numbers "
             "give labels.astype('int32')"
         )
-    labels = _check_labels(labels, name)
+    labels = check_labels(labels, name)
     dtype = np.uint32 if labels.size and labels.max() > 65_535 else np.uint16
     axes = "ZYX"[3 - labels.ndim :] if labels.ndim in (2, 3) else None
     return _write_tiff(path, labels.astype(dtype), axes, pixel_size_um, overwrite, "zlib")

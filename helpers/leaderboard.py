@@ -1,4 +1,4 @@
-"""All scored runs in one table, and all their images in another."""
+"""Tables over all scored runs: by run, by image, by size of the objects."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from helpers.comparison import fair_groups, score_interval
+from helpers.metrics import match_objects
 from helpers.rescore import RunScores
 from helpers.runs import SCORE_NAMES
 
-__all__ = ["leaderboard", "per_image_table"]
+__all__ = ["found_by_size", "leaderboard", "per_image_table"]
 
 
 def leaderboard(results: Sequence[RunScores]) -> pd.DataFrame:
@@ -57,6 +58,48 @@ def per_image_table(results: Sequence[RunScores]) -> pd.DataFrame:
     table = pd.concat(tables, ignore_index=True)
     first = ["group", "dataset", "method", "name"]
     return table[[*first, *table.columns.difference(first, sort=False)]]
+
+
+def found_by_size(
+    group: Sequence[RunScores], *, iou: float = 0.5, n_classes: int = 4
+) -> pd.DataFrame:
+    """Return the share of true objects that each method finds, by the size of the object.
+
+    Parameters
+    ----------
+    group : sequence of RunScores
+        Runs of label images in one fair group.
+    iou : float
+        An object is found when a predicted one matches it at this IoU.
+    n_classes : int
+        Number of size classes, with about as many objects in each.
+
+    Returns
+    -------
+    DataFrame
+        One row a class, small to large: ``n`` objects, then one column a method. The index
+        has the least and the largest area in pixels (voxels), such as "12 to 80".
+
+    Raises
+    ------
+    ValueError
+        If the runs hold masks, which have no objects.
+    """
+    if group[0].kind != "labels":
+        raise ValueError("masks have no objects: give a group of runs that predict labels")
+    columns = {}
+    for result in group:
+        cases = [result.read_case(name) for name in result.scores.names]
+        objects = pd.concat([match_objects(c.true, c.pred, iou=iou).true for c in cases])
+        columns[result.run.method] = (objects["partner"] > 0).to_numpy()
+    area = objects["area"].to_numpy()
+    # ranks, because equal areas would leave some quantile classes empty
+    size_class = pd.Series(area).rank(method="first").sub(1) * n_classes // max(area.size, 1)
+    classes = pd.DataFrame({"area": area, **columns}).groupby(size_class.to_numpy())
+    table = classes[list(columns)].mean()
+    table.insert(0, "n", classes.size())
+    limits = classes["area"].agg(["min", "max"])
+    return table.set_axis([f"{low} to {high}" for low, high in limits.to_numpy()])
 
 
 _COLUMNS = [

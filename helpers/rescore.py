@@ -241,8 +241,13 @@ def score_runs(runs: Iterable[Run]) -> list[RunScores]:
     -------
     list of RunScores
         In the same order; runs that cannot be scored are left out, with the reason printed.
+
+    Raises
+    ------
+    ValueError
+        If there are runs, but none can be scored.
     """
-    results, fingerprint_once = [], cache(fingerprint)
+    results, runs, fingerprint_once = [], list(runs), cache(fingerprint)
     for run in runs:
         title = f"{run.dataset}/{run.method}"
         try:
@@ -256,6 +261,8 @@ def score_runs(runs: Iterable[Run]) -> list[RunScores]:
         for note in notes:
             print(f"note on {title}: {note}")
         results.append(result)
+    if runs and not results:
+        raise ValueError(f"none of {len(runs)} runs can be scored: mend what is printed above")
     return results
 
 

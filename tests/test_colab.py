@@ -15,7 +15,7 @@ import pytest
 from helpers import colab
 
 ROOT = Path(__file__).parents[1]
-CELL = (ROOT / "notebooks" / "setup_cell.py").read_text(encoding="utf-8")
+CELL = (ROOT / "tools" / "setup_cell.py").read_text(encoding="utf-8")
 CONSTRAINTS = (ROOT / "tests" / "colab" / "constraints.txt").read_text(encoding="utf-8")
 FAKE_COLAB = "import sys, types; sys.modules['google.colab'] = types.ModuleType('google.colab')\n"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SETUP_CELL = ROOT / "notebooks" / "setup_cell.py"
+SETUP_CELL = ROOT / "tools" / "setup_cell.py"
 
 # what else Colab's runtime brings, in any version
 COLAB_HAS = (

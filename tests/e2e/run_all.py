@@ -55,13 +55,12 @@ LAB_SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-# What the page shows: the prompts of all code cells, errors, and figures.
+# What the page shows: the prompts of all code cells, and the figures.
 LOOK = """
-const texts = (s) => [...document.querySelectorAll(s)].map((e) => e.innerText.trim());
+const prompts = document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputArea-prompt');
 const images = [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output img')];
 return {
-  prompts: texts('.jp-Notebook .jp-CodeCell .jp-InputArea-prompt'),
-  errors: texts('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'),
+  prompts: [...prompts].map((e) => e.innerText.trim()),
   images: images.length,
   shown: images.filter((i) => i.complete && i.naturalWidth > 0 && i.clientWidth > 0).length,
 };
@@ -154,8 +153,17 @@ def running_lab(folder: Path, notebook: Path) -> Iterator[Lab]:
         wait_for_server(lab, server, log)
         yield lab
     finally:
-        server.terminate()
-        server.wait(timeout=60)
+        stop(server)
+
+
+def stop(server: subprocess.Popen) -> None:
+    """End the server, and with it the kernels."""
+    server.terminate()
+    try:
+        server.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def wait_for_server(lab: Lab, server: subprocess.Popen, log: Path) -> None:
@@ -213,20 +221,19 @@ def open_notebook(page: webdriver.Chrome, lab: Lab, name: str) -> None:
         time.sleep(0.5)
 
 
-def run_all(page: webdriver.Chrome, lab: Lab, cells: int, *, minutes: float) -> dict:
-    """Run all cells and return what the page shows when every cell has its number."""
+def run_all(page: webdriver.Chrome, lab: Lab, *, minutes: float) -> None:
+    """Run all cells; return when none is running or waiting, also after an error."""
     click_menu(page, "Run", "Run All Cells")
     deadline = time.monotonic() + 60 * minutes
-    while True:
-        seen = page.execute_script(LOOK)
-        numbered = sum(prompt.strip("[]:").isdigit() for prompt in seen["prompts"])
-        if seen["errors"]:
-            sys.exit(f"a cell failed after {numbered} of {cells} cells:\n{seen['errors'][0]}")
-        if numbered == cells and set(lab.kernel_states()) == {"idle"}:
-            return page.execute_script(LOOK)
-        if time.monotonic() > deadline:
-            sys.exit(f"{numbered} of {cells} cells were done after {minutes:g} minutes")
+    idle_looks = 0
+    while idle_looks < 2:
         time.sleep(1)
+        prompts = page.execute_script(LOOK)["prompts"]
+        numbered = sum(prompt.strip("[]:").isdigit() for prompt in prompts)
+        idle = numbered > 0 and "[*]:" not in prompts and set(lab.kernel_states()) == {"idle"}
+        idle_looks = idle_looks + 1 if idle else 0
+        if time.monotonic() > deadline:
+            sys.exit(f"not finished after {minutes:g} minutes: {numbered} of {len(prompts)} cells")
 
 
 def take_screenshots(page: webdriver.Chrome, folder: Path, stem: str) -> int:
@@ -241,18 +248,21 @@ def take_screenshots(page: webdriver.Chrome, folder: Path, stem: str) -> int:
     return number
 
 
-def count_code_cells(path: Path) -> int:
-    """Return the number of code cells that are not empty: those that get a number."""
-    cells = nbformat.read(path, as_version=4).cells
-    return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
-
-
-def count_figures(path: Path) -> int:
-    """Return the number of images in the outputs of a saved notebook."""
-    cells = nbformat.read(path, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    mimes = [mime for output in outputs for mime in output.get("data", {})]
-    return sum(mime.startswith("image/") for mime in mimes)
+def find_problems(path: Path, seen: dict) -> list[str]:
+    """Compare the saved notebook with what the page shows; return one line for each problem."""
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    problems = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+    waiting = sum(cell.execution_count is None and bool(cell.source.strip()) for cell in cells)
+    if waiting:
+        problems.append(f"{waiting} of {len(cells)} code cells did not run")
+    figures = sum(mime.startswith("image/") for o in outputs for mime in o.get("data", {}))
+    if not 0 < figures == seen["images"] == seen["shown"]:
+        problems.append(
+            f"{figures} figures in the saved notebook, {seen['images']} in the page, "
+            f"{seen['shown']} of them visible: these must be equal and more than 0"
+        )
+    return problems
 
 
 def save(page: webdriver.Chrome, path: Path) -> None:
@@ -277,19 +287,18 @@ def main() -> int:
         with running_lab(Path(folder), notebook) as lab, running_browser(Path(folder)) as page:
             copy = lab.folder / notebook.name
             open_notebook(page, lab, copy.name)
-            cells = count_code_cells(copy)
             try:
-                seen = run_all(page, lab, cells, minutes=options.minutes)
+                run_all(page, lab, minutes=options.minutes)
             finally:
                 taken = take_screenshots(page, screenshots, notebook.stem)
                 print(f"{taken} screenshots in {screenshots}")
             save(page, copy)
-            figures = count_figures(copy)
+            seen = page.execute_script(LOOK)
+            problems = find_problems(copy, seen)
     minutes = (time.perf_counter() - start) / 60
-    print(f"{notebook.name}: {cells} cells in {minutes:.1f} min, {seen['shown']} figures shown")
-    if not 0 < figures == seen["images"] == seen["shown"]:
-        sys.exit(f"figures: {figures} in the notebook, {seen['images']} in the page, {seen}")
-    return 0
+    print(f"{notebook.name}: {minutes:.1f} min in the browser, {seen['shown']} figures shown")
+    print("\n".join(problems) or "every cell ran, and every figure is shown")
+    return len(problems) > 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ if "google.colab" in sys.modules:
     if not root.exists() and uploads:
         shutil.unpack_archive(uploads[-1], root)
     elif not root.exists():
-        address = "https://github.com/OWNER/microseg-notebooks"
+        address = "REPOSITORY_ADDRESS"
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, root], check=True)
     sys.path.insert(0, str(next(root.rglob("helpers/__init__.py")).parents[1]))
     importlib.import_module("helpers.colab").install_missing()

@@ -1,0 +1,228 @@
+"""Figures of scored runs: error panels of any kind of run, scores and differences by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+
+from helpers.rescore import Case, RunScores
+from helpers.viz import ERROR_COLORS, show_contours, show_errors, show_image
+
+__all__ = [
+    "name_errors",
+    "panel_axes",
+    "plot_differences",
+    "plot_found_by_size",
+    "plot_image_scores",
+    "show_case",
+    "show_extremes",
+]
+
+MARKERS = "osD^vPX"
+MAX_NAMED = 24
+
+
+def panel_axes(n: int, *, n_columns: int = 3, width: float = 3.1, height: float = 2.6):
+    """Make a figure with some panels in rows, none of them empty.
+
+    Parameters
+    ----------
+    n : int
+        Number of panels, at least 1.
+    n_columns : int
+        Panels in a row at most.
+    width, height : float
+        Size of a panel in inches.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (n,)
+        The axes, row by row.
+    """
+    import matplotlib.pyplot as plt
+
+    n_columns = min(n, n_columns)
+    n_rows = -(-n // n_columns)
+    size = (width * n_columns, height * n_rows)
+    axes = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)[1].ravel()
+    for ax in axes[n:]:
+        ax.remove()
+    return axes[:n]
+
+
+def show_case(ax, case: Case, *, kind: str = "labels", iou: float = 0.5, legend: bool = False):
+    """Draw the errors of one test image, whatever kind the run is and however many axes.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw into.
+    case : Case
+        Image, truth and prediction, YX or ZYX; of a volume the middle slice is shown.
+    kind : {"labels", "mask"}
+        Whether objects or pixels are judged.
+    iou : float
+        Objects match when their IoU is at least this.
+    legend : bool
+        Whether the colours are named below the picture (objects only).
+
+    Returns
+    -------
+    matplotlib Axes
+        The same axes.
+
+    Notes
+    -----
+    Objects are drawn as by `helpers.viz.show_errors`. They are judged in the slice that is
+    shown, so a picture of a volume can differ from its score. In masks, missed and false
+    pixels are filled and the true foreground is outlined, in the same colours.
+    """
+    image, true, pred = (_middle_slice(array, case.true.ndim) for array in case)
+    if kind == "labels":
+        return show_errors(ax, image, true, pred, iou=iou, legend=legend)
+    true, pred = true > 0, pred > 0
+    show_image(ax, image)
+    _paint(ax, true & ~pred, ERROR_COLORS["missed"])
+    _paint(ax, pred & ~true, ERROR_COLORS["false"])
+    return show_contours(ax, true, color=ERROR_COLORS["true positive"])
+
+
+def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5):
+    """Make a figure of the best and the worst test image of each method, side by side.
+
+    Parameters
+    ----------
+    group : sequence of RunScores
+        Runs of one fair group, one column each.
+    iou : float
+        Objects match when their IoU is at least this.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, shape (2, n methods)
+        Best images above, worst below, by the score that ranks the runs.
+    """
+    extremes = []
+    for word in ("best", "worst"):
+        for result in group:
+            values = result.values()
+            name = values.idxmax() if word == "best" else values.idxmin()
+            title = f"{result.run.method}\n{word}: {name}, {result.ranked_by} {values[name]:.2f}"
+            extremes.append((title, result.kind, result.read_case(name)))
+    shapes = [case.true.shape for _, _, case in extremes]
+    height = 2.2 * max(y / x for *_, y, x in shapes) + 0.4  # 0.4 inches for the title
+    axes = panel_axes(len(extremes), n_columns=len(group), width=2.2, height=height)
+    for ax, (title, kind, case) in zip(axes, extremes, strict=True):
+        show_case(ax, case, kind=kind, iou=iou).set_title(title)
+    name_errors(axes[0].figure)
+    return axes.reshape(2, len(group))
+
+
+def name_errors(figure) -> None:
+    """Name the colours of the error panels once, below the whole figure."""
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor="none" if name == "true positive" else color, edgecolor=color, label=name)
+        for name, color in ERROR_COLORS.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small")
+
+
+def plot_image_scores(ax, table: pd.DataFrame, *, score: str = ""):
+    """Plot the score of every image, one marker a method, the hardest image first.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw into.
+    table : DataFrame
+        From `helpers.comparison.image_table`.
+    score : str
+        Name of the score, for the axis.
+
+    Returns
+    -------
+    matplotlib Axes
+        The same axes.
+    """
+    places = np.arange(len(table))
+    ax.vlines(places, table.min(axis=1), table.max(axis=1), color="0.8", linewidth=1, zorder=0)
+    for (method, values), marker in zip(table.items(), cycle(MARKERS), strict=False):
+        ax.plot(places, values, marker, markersize=4, label=method)
+    named = len(table) <= MAX_NAMED
+    ax.set_xticks(places if named else [], table.index if named else [], rotation=90)
+    ax.set(ylim=(-0.03, 1.03), ylabel=score, xlabel="test images, the hardest first")
+    ax.legend(frameon=False, fontsize="small", loc="lower right")
+    return ax
+
+
+def plot_found_by_size(ax, table: pd.DataFrame):
+    """Plot the share of objects that each method finds, from small objects to large ones.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw into.
+    table : DataFrame
+        From `helpers.leaderboard.found_by_size`.
+
+    Returns
+    -------
+    matplotlib Axes
+        The same axes.
+    """
+    for (method, shares), marker in zip(
+        table.drop(columns="n").items(), cycle(MARKERS), strict=False
+    ):
+        ax.plot(range(len(table)), shares, marker=marker, markersize=4, label=method)
+    ax.set_xticks(range(len(table)), table.index)
+    ax.set(ylim=(-0.03, 1.03), xlabel="area in pixels", ylabel="share of objects found")
+    ax.legend(frameon=False, fontsize="small", loc="lower right")
+    return ax
+
+
+def plot_differences(
+    ax, differences: Mapping[str, pd.Series], intervals: Mapping[str, tuple[float, float]]
+):
+    """Plot differences image by image, with their mean and its interval.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw into.
+    differences : mapping of str to Series
+        One difference an image, by what is compared.
+    intervals : mapping of str to (low, high)
+        Interval of each mean; NaN draws none.
+
+    Returns
+    -------
+    matplotlib Axes
+        The same axes. Every small dot is an image, the large one their mean.
+    """
+    for row, (name, values) in enumerate(differences.items()):
+        # spread by rank, so that equal values stay apart and no random numbers are needed
+        height = row + 0.3 * (np.argsort(np.argsort(values)) % 3 - 1) / 2
+        ax.plot(values, height, "o", markersize=3, color="0.6", zorder=1)
+        ax.plot(intervals[name], [row, row], color="#0072B2", linewidth=2.5)
+        ax.plot(np.mean(values), row, "o", markersize=7, color="#0072B2")
+    ax.axvline(0, color="black", linewidth=0.8, zorder=0)
+    ax.set_yticks(range(len(differences)), differences)
+    ax.set_ylim(len(differences) - 0.5, -0.5)
+    return ax
+
+
+def _middle_slice(array: np.ndarray, ndim: int) -> np.ndarray:
+    return array[array.shape[0] // 2] if ndim == 3 else array
+
+
+def _paint(ax, mask: np.ndarray, color: str) -> None:
+    from matplotlib.colors import to_rgba
+
+    paint = np.zeros((*mask.shape, 4))
+    paint[mask] = to_rgba(color, 0.6)
+    ax.imshow(paint, interpolation="nearest")
