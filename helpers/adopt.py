@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_download.manifest import MANIFEST, fingerprint, read_manifest
+from data_download import fingerprint
 from helpers.comparison import fair_groups
-from helpers.images import read_image, read_labels
+from helpers.datasets import common_pixel_size, manifest_pixel_size, split_pairs
+from helpers.images import read_labels
 from helpers.instances import otsu_watershed, tune_otsu_watershed
-from helpers.rescore import RunScores, find_pairs, list_images, score_run, shorten
+from helpers.layouts import Pair, find_pairs, read_pair_image, read_pair_labels
+from helpers.rescore import RunScores, files_by_name, find_test_pairs, score_run
 from helpers.runs import Run, open_run
 from helpers.runtime import timer
 
@@ -40,9 +42,9 @@ def adopt_labels(
     dataset, method : str
         Names under which the run appears.
     data_folder : path
-        Images and masks, as the notebooks take them: the test images lie in ``test``.
+        Images and masks in any layout that the notebooks take.
     test_names : sequence of str, optional
-        Names of the test images where ``data_folder`` has no ``test``; all, if not given.
+        Names of the test images, where the folder has no ``test``; all, if not given.
     suffix : str
         What the tool adds to the image's name, such as ``"_cp_masks"`` (Cellpose).
     seed : int
@@ -64,8 +66,8 @@ def adopt_labels(
     -----
     An earlier run of the same name is moved aside, as by `helpers.runs.open_run`.
     """
-    truth = find_pairs(Path(data_folder), names=test_names)
-    labels = _read_fitting_labels(Path(folder), truth, suffix)
+    pairs = find_test_pairs(data_folder, test_names)
+    labels = _read_fitting_labels(Path(folder), pairs, suffix)
     params = {"adopted_from": Path(folder).name, "suffix": suffix}
     options = {"data_folder": data_folder, "test_names": test_names}
     run = open_run(dataset, method, params=params, seed=seed, **options)
@@ -75,7 +77,7 @@ def adopt_labels(
     return run
 
 
-def run_baseline(dataset: str, *, data_folder: str | Path, seed: int = 0) -> Run:
+def run_baseline(dataset: str, *, data_folder: str | Path, seed: int = 42) -> Run:
     """Make the run of the classical baseline, Otsu's threshold and a watershed.
 
     Parameters
@@ -83,9 +85,10 @@ def run_baseline(dataset: str, *, data_folder: str | Path, seed: int = 0) -> Run
     dataset : str
         Name under which the run appears; the method is ``otsu_watershed``.
     data_folder : path
-        Grey images with instance labels in ``val`` and ``test``.
+        Grey images with instance labels, in any layout that the notebooks take.
     seed : int
-        Noted in the run; the method itself is not random.
+        Chooses the validation and test images where the folder does not have them, as
+        `helpers.datasets.load_dataset` does; the method itself is not random.
 
     Returns
     -------
@@ -98,23 +101,19 @@ def run_baseline(dataset: str, *, data_folder: str | Path, seed: int = 0) -> Run
     FileNotFoundError
         If the data folder does not exist.
     ValueError
-        If it has no ``val`` or ``test``, or an image is not grey.
+        If there are no validation or no test images, or an image is not grey.
     """
-    folder = Path(data_folder)
-    if missing := [split for split in ("val", "test") if not (folder / split).is_dir()]:
-        raise ValueError(
-            f"{folder.name} has no folder {' and no '.join(missing)}: the baseline is tuned on "
-            "validation images and scored on test images, so split the data first"
-        )
+    pairs = _split(data_folder, seed)
     with timer() as tuning:
-        pairs = find_pairs(folder, "val").values()
-        images = [read_image(image) for image, _ in pairs]
-        labels = [read_labels(mask) for _, mask in pairs]
-        best = tune_otsu_watershed(images, labels, spacing=_spacing(folder))
-    run = open_run(dataset, BASELINE, params=best, seed=seed, data_folder=folder)
+        images = [read_pair_image(pair)[0] for pair in pairs["val"]]
+        labels = [read_pair_labels(pair) for pair in pairs["val"]]
+        spacing = _uneven_voxel_size(pairs["val"], Path(data_folder))
+        best = tune_otsu_watershed(images, labels, spacing=spacing)
+    options = {"data_folder": data_folder, "test_names": [pair.name for pair in pairs["test"]]}
+    run = open_run(dataset, BASELINE, params=best, seed=seed, **options)
     with timer() as prediction:
-        for name, (image, _) in find_pairs(folder).items():
-            run.save_labels(name, otsu_watershed(read_image(image), **best))
+        for pair in pairs["test"]:
+            run.save_labels(pair.name, otsu_watershed(read_pair_image(pair)[0], **best))
     _finish(run, seconds_train=tuning.seconds, seconds_predict=prediction.seconds)
     return run
 
@@ -137,42 +136,48 @@ def add_baselines(results: Sequence[RunScores]) -> list[Run]:
     made = []
     for name, group in fair_groups(results).items():
         run, has_one = group[0].run, BASELINE in [result.run.method for result in group]
-        if group[0].kind != "labels" or has_one or not _covers_test_set(group[0]):
+        if (
+            group[0].kind != "labels"
+            or has_one
+            or fingerprint(run.data_folder) != group[0].fingerprint
+        ):
             continue
+        seed = run.params["seed"]
         try:
-            made.append(run_baseline(run.dataset, data_folder=run.data_folder))
-            print(f"{name}: made the run {BASELINE}, tuned on the validation images")
+            test = {pair.name for pair in _split(run.data_folder, seed)["test"]}
+            if test == set(group[0].scores.names):
+                made.append(run_baseline(run.dataset, data_folder=run.data_folder, seed=seed))
+                print(f"{name}: made the run {BASELINE}, tuned on the validation images")
         except ValueError as error:
             print(f"{name}: no baseline: {error}")
     return made
 
 
-def _covers_test_set(result: RunScores) -> bool:
-    folder = result.run.data_folder
-    same_names = set(result.scores.names) == set(find_pairs(folder))
-    return same_names and fingerprint(folder) == result.fingerprint
+def _split(data_folder: str | Path, seed: int) -> dict[str, list[Pair]]:
+    return split_pairs(find_pairs(data_folder), seed=seed, require=("val", "test"))[0]
 
 
-def _spacing(folder: Path) -> list[float] | None:
+def _uneven_voxel_size(pairs: list[Pair], folder: Path) -> tuple[float, ...] | None:
     """Return the voxel size where it matters: when its axes differ."""
-    facts = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
-    size = facts.get("pixel_size_um")
-    return size if isinstance(size, list) and len(set(size)) > 1 else None
+    size = common_pixel_size(pairs) or manifest_pixel_size(folder)
+    return size if size and len(set(size)) > 1 else None
 
 
-def _read_fitting_labels(folder: Path, truth: dict, suffix: str) -> dict[str, np.ndarray]:
+def _read_fitting_labels(
+    folder: Path, pairs: dict[str, Pair], suffix: str
+) -> dict[str, np.ndarray]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the folder of label images")
-    files = list_images(folder)
-    if missing := [name for name in truth if f"{name}{suffix}" not in files]:
+    files = files_by_name(folder)
+    if missing := [name for name in pairs if f"{name}{suffix}" not in files]:
         raise ValueError(
             f"{folder.name} has no label image {missing[0]}{suffix} ({len(missing)} of "
-            f"{len(truth)} are missing); it holds {shorten(files) or 'no image'}. Give what the "
-            "tool adds to the names as suffix"
+            f"{len(pairs)} are missing); it holds {', '.join(list(files)[:3]) or 'no image'} ... "
+            "Give what the tool adds to the names as suffix"
         )
-    labels = {name: read_labels(files[f"{name}{suffix}"]) for name in truth}
-    for name, (_, mask) in truth.items():
-        if labels[name].shape != (shape := read_labels(mask).shape):
+    labels = {name: read_labels(files[f"{name}{suffix}"]) for name in pairs}
+    for name, pair in pairs.items():
+        if labels[name].shape != (shape := read_pair_labels(pair).shape):
             raise ValueError(
                 f"{files[name + suffix].name} has shape {labels[name].shape}, its truth {shape}: "
                 "export the labels at the size of the image"

@@ -89,7 +89,7 @@ def explain_unfair(first: RunScores, second: RunScores) -> str | None:
         The reason, or None if data, test images and kind of prediction are the same.
     """
     if first.kind != second.kind:
-        return f"one predicts {first.kind}, the other {second.kind}: their scores differ in kind"
+        return f"one is scored on its {first.kind}, the other on its {second.kind}"
     if first.fingerprint != second.fingerprint:
         return "the files of their data folders differ (other images, labels or split)"
     one, two = set(first.scores.names), set(second.scores.names)
@@ -116,33 +116,39 @@ def fair_groups(results: Sequence[RunScores]) -> dict[str, list[RunScores]]:
     for result in sorted(results, key=lambda r: -r.values().mean()):
         members.setdefault((result.run.dataset, result.key), []).append(result)
     groups: dict[str, list[RunScores]] = {}
-    for dataset, key in sorted(members, key=lambda k: (k[0], -len(members[k]), k[1])):
-        number = 1 + sum(group[0].run.dataset == dataset for group in groups.values())
-        name = dataset if number == 1 else f"{dataset} ({number})"
-        groups[name] = members[dataset, key]
+    for group in sorted(members.values(), key=_place):
+        dataset = group[0].run.dataset
+        number = 1 + sum(other[0].run.dataset == dataset for other in groups.values())
+        groups[dataset if number == 1 else f"{dataset} ({number})"] = group
     return groups
 
 
-def list_unfair(results: Sequence[RunScores]) -> pd.DataFrame:
-    """List the pairs of runs on one data set that must not be compared, with the reason.
+def _place(group: list[RunScores]) -> tuple:
+    """Order groups by data set, then the largest first."""
+    first = group[0]
+    return first.run.dataset, -len(group), first.kind, -len(first.scores.names), first.key
+
+
+def list_unfair(groups: dict[str, list[RunScores]]) -> pd.DataFrame:
+    """List the groups of one data set that must not be compared, with the reason.
 
     Parameters
     ----------
-    results : sequence of RunScores
-        Scored runs.
+    groups : dict
+        From `fair_groups`.
 
     Returns
     -------
     DataFrame
-        Columns ``dataset first second reason``; empty if all runs of each data set compare.
-        Runs on data sets of different names never compare and are not listed.
+        Columns ``group other reason``; empty if all runs of each data set compare. Data sets
+        of different names never compare and are not listed.
     """
     rows = [
-        (a.run.dataset, a.run.method, b.run.method, explain_unfair(a, b))
-        for a, b in combinations(results, 2)
-        if a.run.dataset == b.run.dataset and a.key != b.key
+        (name, other, explain_unfair(groups[name][0], groups[other][0]))
+        for name, other in combinations(groups, 2)
+        if groups[name][0].run.dataset == groups[other][0].run.dataset
     ]
-    return pd.DataFrame(rows, columns=["dataset", "first", "second", "reason"])
+    return pd.DataFrame(rows, columns=["group", "other", "reason"])
 
 
 def paired_difference(

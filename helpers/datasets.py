@@ -1,7 +1,6 @@
 """Images and masks of a data folder, split into training, validation and test."""
 
 import tomllib
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from helpers.images import file_stem, read_image, read_pixel_size
 from helpers.layouts import Pair, find_pairs, list_images, read_pair_image, read_pair_labels
+from helpers.splits import SPLITS, find_sources, split_by_source
 
 __all__ = [
     "Split",
@@ -19,8 +19,6 @@ __all__ = [
     "split_by_source",
     "split_pairs",
 ]
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def split_pairs(layout, *, seed=42, fractions=(0.7, 0.15, 0.15), groups=None, re
     shares = {n: share for n, share in zip(SPLITS, fractions, strict=True) if n not in pairs}
     names, note = [pair.name for pair in pool], ""
     needed = [name for name in shares if name in require]
-    if len(set(_sources(names, groups).values())) >= len(shares):
+    if len(set(find_sources(names, groups).values())) >= len(shares):
         total = sum(shares.values())
         parts = split_by_source(
             names, [shares.get(name, 0) / total for name in SPLITS], groups=groups, seed=seed
@@ -126,7 +124,7 @@ def split_pairs(layout, *, seed=42, fractions=(0.7, 0.15, 0.15), groups=None, re
         note = _describe(parts, shares, len(pool), seed) if len(shares) > 1 else ""
     elif len(needed) > 1 or (origin == "train" and needed not in ([], ["train"])):
         raise ValueError(
-            f"{layout.root} has no {', '.join(set(needed) - {origin})} folder, and its "
+            f"{layout.root} has no {', '.join(n for n in needed if n != origin)} folder, and its "
             f"{len(pool)} images are too few sources to make one; add images, cut a large image "
             "into regions that do not touch, or name fewer splits in require"
         )
@@ -146,7 +144,11 @@ def split_pairs(layout, *, seed=42, fractions=(0.7, 0.15, 0.15), groups=None, re
 
 def _describe(parts, shares, n_pool, seed):
     counts = ", ".join(f"{len(parts[name])} {name}" for name in shares)
-    lacks = "splits" if len(shares) == len(SPLITS) else " or ".join(set(shares) - {"train"})
+    lacks = (
+        "splits"
+        if len(shares) == len(SPLITS)
+        else " and no ".join(n for n in shares if n != "train")
+    )
     return (
         f"The folder has no {lacks}: its {n_pool} images were divided by source image, "
         f"with seed {seed}, into {counts}."
@@ -221,88 +223,3 @@ def load_images(folder):
     names, images = [pair.name for pair in pairs], [read_image(pair.image) for pair in pairs]
     size = common_pixel_size(pairs) or manifest_pixel_size(Path(folder))
     return Split("predict", names, images, [], size)
-
-
-def split_by_source(names, fractions=(0.7, 0.15, 0.15), *, groups=None, seed=42):
-    """Return the names of the training, validation and test images, no source in two of them.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of images, each once.
-    fractions : tuple of float
-        Shares of train, val and test; their sum is 1. A share of 0 gives an empty split.
-    groups : dict or callable, optional
-        The source (sample, well, animal, stack ...) of each name. Images of one source stay
-        together. By default each image is a source of its own.
-    seed : int
-        Same seed, same names, same result, in whatever order the names come.
-
-    Returns
-    -------
-    dict of list of str
-        Keys train, val and test; names in the order given.
-
-    Raises
-    ------
-    ValueError
-        If names repeat or lack a group, the shares are not shares, or there are fewer sources
-        than splits.
-
-    Notes
-    -----
-    Sources are drawn at random, the larger ones first, each for the split that lacks most
-    images; so shares are met as closely as whole sources allow. Crops, slices, time points and
-    repeated scans of one sample resemble each other: a network tested on siblings of its
-    training images looks better than it is.
-
-    Examples
-    --------
-    >>> split_by_source(["a1", "a2", "b1", "c1"], groups=lambda name: name[0])
-    {'train': ['a1', 'a2'], 'val': ['b1'], 'test': ['c1']}
-    """
-    names = list(names)
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"names has {', '.join(twice[:5])} more than once: give each name once")
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"fractions is {fractions}: give three shares from 0 to 1, with sum 1")
-    source_of = _sources(names, groups)
-    wanted = {s: share * len(names) for s, share in zip(SPLITS, fractions, strict=True) if share}
-    n_sources = len(set(source_of.values()))
-    if n_sources < len(wanted):
-        raise ValueError(
-            f"{len(names)} images from {n_sources} sources cannot fill {len(wanted)} splits: add "
-            "images, cut a large image into regions that do not touch, or set a share to 0"
-        )
-    split_of = _assign_sources(source_of, wanted, np.random.default_rng(seed))
-    return {split: [n for n in names if split_of[source_of[n]] == split] for split in SPLITS}
-
-
-def _sources(names, groups):
-    if groups is None:
-        return {name: name for name in names}
-    if callable(groups):
-        return {name: groups(name) for name in names}
-    without = [name for name in names if name not in groups]
-    if without:
-        raise ValueError(
-            f"groups lacks {', '.join(without[:5])} ({len(without)} in all): give each a group"
-        )
-    return {name: groups[name] for name in names}
-
-
-def _assign_sources(source_of, wanted, rng):
-    sizes = Counter(source_of.values())
-    order = rng.permutation(np.array(sorted(sizes, key=str), dtype=object))
-    lacks, split_of = dict(wanted), {}
-    empty = set(wanted)
-    for n_left, source in zip(
-        range(len(order), 0, -1), sorted(order, key=lambda s: -sizes[s]), strict=True
-    ):
-        candidates = empty if n_left == len(empty) else set(wanted)
-        split = max((s for s in wanted if s in candidates), key=lacks.get)
-        split_of[source] = split
-        lacks[split] -= sizes[source]
-        empty.discard(split)
-    return split_of

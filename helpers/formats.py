@@ -186,7 +186,7 @@ def order_axes(image, axes):
     return image.transpose(order), "".join(axes[i] for i in order)
 
 
-def stored_pixel_size(path):
+def stored_pixel_size(path, scene=None):
     """Return the pixel size in µm by axis, such as ``{"Y": 0.1, "X": 0.1}``, NaN if unknown.
 
     Z is there if the image has several planes. The dict is empty for formats without a place
@@ -194,7 +194,7 @@ def stored_pixel_size(path):
     """
     suffix = path.suffix.lower()
     if suffix in BIOIO_READERS:
-        reader = _open_bioio(path)
+        reader = _open_bioio(path, scene)
         sizes = [size or math.nan for size in reader.physical_pixel_sizes]
         is_3d = reader.dims.Z > 1
     elif suffix in TIFF_SUFFIXES:

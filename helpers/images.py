@@ -167,13 +167,15 @@ def check_labels(labels, name):
     return labels
 
 
-def read_pixel_size(path):
+def read_pixel_size(path, *, scene=None):
     """Return the size of a pixel or voxel in µm, as the file states it.
 
     Parameters
     ----------
     path : path
         TIFF (OME, ImageJ or resolution tags), CZI, ND2, LIF or OME-Zarr.
+    scene : str or int, optional
+        As in `read_image`.
 
     Returns
     -------
@@ -188,7 +190,7 @@ def read_pixel_size(path):
     """
     path = Path(path)
     _check_exists(path)
-    sizes = [float(size) for size in stored_pixel_size(path).values()]
+    sizes = [float(size) for size in stored_pixel_size(path, scene).values()]
     known = sizes and all(math.isfinite(size) and size > 0 for size in sizes)
     return tuple(sizes) if known else None
 

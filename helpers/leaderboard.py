@@ -145,4 +145,5 @@ def _shared(name: str, result: RunScores) -> dict:
 def _baseline_name(result: RunScores) -> str | None:
     baseline = result.run.summary["baseline"]
     name = baseline.get("method", "baseline").lower()
-    return "_".join(re.findall(r"\w+", name)) if result.ranked_by in baseline else None
+    is_scored = baseline.get(result.ranked_by) is not None
+    return "_".join(re.findall(r"\w+", name)) if is_scored else None

@@ -47,6 +47,7 @@ class Normalizer:
     constants: tuple[float, float] | None = None
 
     def __post_init__(self):
+        """Check the parameters."""
         if self.kind not in ("percentile", "mean_std"):
             raise ValueError(f"kind is {self.kind!r}: give 'percentile' or 'mean_std'")
         if not 0 <= self.low < self.high <= 100:

@@ -57,8 +57,10 @@ def split_pieces(labels, *, keep="all"):
 
     Examples
     --------
-    >>> split_pieces(np.array([[4, 4, 0, 4]])), split_pieces(np.array([[4, 4, 0, 4]]), keep="largest")
-    (array([[4, 4, 0, 5]], dtype=int32), array([[4, 4, 0, 0]], dtype=int32))
+    >>> split_pieces(np.array([[4, 4, 0, 4]]))
+    array([[4, 4, 0, 5]], dtype=int32)
+    >>> split_pieces(np.array([[4, 4, 0, 4]]), keep="largest")
+    array([[4, 4, 0, 0]], dtype=int32)
     """
     if keep not in ("all", "largest"):
         raise ValueError(f"keep is {keep!r}: give 'all' or 'largest'")

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from data_download import fingerprint
-from helpers.images import IMAGE_SUFFIXES, file_stem, read_image, read_labels
+from helpers.images import file_stem, read_labels
+from helpers.layouts import Pair, find_pairs, list_images, read_pair_image, read_pair_labels
 from helpers.metrics import DatasetScores, score_dataset, score_mask_dataset
 from helpers.runs import Run
 
@@ -25,12 +26,11 @@ __all__ = [
     "Case",
     "RunScores",
     "check_run",
-    "find_pairs",
-    "list_images",
-    "run_truth",
+    "files_by_name",
+    "find_test_pairs",
+    "run_pairs",
     "score_run",
     "score_runs",
-    "shorten",
 ]
 
 SCORERS = {"labels": score_dataset, "mask": score_mask_dataset}
@@ -96,67 +96,66 @@ class RunScores:
 
     def read_case(self, name: str) -> Case:
         """Read one test image with its truth and its prediction."""
-        image, true = run_truth(self.run)[name]
-        pred = self.run.folder / self.kind / f"{name}.tif"
-        return Case(read_image(image), read_labels(true), read_labels(pred))
+        pair = run_pairs(self.run)[name]
+        pred = files_by_name(self.run.folder / self.kind)[name]
+        return Case(read_pair_image(pair)[0], read_pair_labels(pair), read_labels(pred))
 
 
-def find_pairs(
-    data_folder: Path, split: str = "test", *, names: Sequence[str] | None = None
-) -> dict[str, tuple[Path, Path]]:
-    """Find the files of one split of a data folder.
+def find_test_pairs(data_folder: str | Path, names: Sequence[str] | None = None) -> dict[str, Pair]:
+    """Find image and mask of each test image in a data folder.
 
     Parameters
     ----------
-    data_folder : Path
-        Holds ``SPLIT/images`` and ``SPLIT/masks``, or ``images`` and ``masks`` alone.
-    split : {"train", "val", "test"}
-        Which split; a folder without ``test`` is taken as it is.
+    data_folder : path
+        A folder in one of the layouts of `helpers.layouts.find_pairs`.
     names : sequence of str, optional
-        Names of the images, where a seed chose them; all that have a mask, if not given.
+        Names of the test images, where a seed chose them; if not given, all of ``test``, or
+        all of a folder without splits.
 
     Returns
     -------
-    dict of str to (Path, Path)
-        Image file and mask file by name.
+    dict of str to Pair
+        By name.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If there is no pair, or a named image lacks its file or mask.
+        If there are no test images, or one has no mask.
     """
-    if not data_folder.is_dir():
-        raise FileNotFoundError(
-            f"the data folder {data_folder.name} is gone: put it back, or run the notebook again"
-        )
-    place = data_folder / split if (data_folder / "test").is_dir() else data_folder
-    images, masks = list_images(place / "images"), list_images(place / "masks")
-    names = list(masks) if names is None else [name.removesuffix(".tif") for name in names]
-    missing = [name for name in names if name not in images or name not in masks]
-    if missing or not names:
+    folder = Path(data_folder)
+    splits = find_pairs(folder).pairs
+    test = splits.get("test", splits.get("all", []))
+    pool = [pair for pairs in splits.values() for pair in pairs] if names is not None else []
+    pairs = {pair.name: pair for pair in [*pool, *test] if pair.mask is not None}
+    if missing := [name for name in names or () if name not in pairs]:
         raise ValueError(
-            f"{data_folder.name} has no image and mask of {shorten(missing) or 'any name'} for "
-            f"{split}: they must lie in {split}/images and {split}/masks, or in images and masks"
+            f"{folder.name} has no image with mask for the test images {_shorten(missing)}: put "
+            "them back, or run the notebook again"
         )
-    return {name: (images[name], masks[name]) for name in names}
+    if not pairs:
+        raise ValueError(
+            f"{folder.name} has no test images with masks: put them into test/images and "
+            "test/masks, or name the test images"
+        )
+    return {name: pairs[name] for name in (pairs if names is None else names)}
 
 
-def run_truth(run: Run) -> dict[str, tuple[Path, Path]]:
-    """Find the files of the test images of a run; see `find_pairs`.
+def run_pairs(run: Run) -> dict[str, Pair]:
+    """Find image and mask of each test image of a run; see `find_test_pairs`.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        As `find_pairs`, and if ``params.json`` names no data folder.
+        As `find_test_pairs`, and if ``params.json`` names no data folder.
     """
     if run.data_folder is None:
         raise ValueError(
             "params.json names no data folder, so there is no ground truth: give data_folder "
             "to open_run in its notebook and run that again"
         )
-    return find_pairs(run.data_folder, names=run.params["data"]["test_names"])
+    return find_test_pairs(run.data_folder, run.params["data"]["test_names"])
 
 
 def score_run(run: Run) -> RunScores:
@@ -184,15 +183,15 @@ def score_run(run: Run) -> RunScores:
     Label images go before masks where a run has both. The figures in ``summary.json`` are
     not used.
     """
-    truth = run_truth(run)
-    kind = next((k for k in SCORERS if list_images(run.folder / k)), None)
+    pairs = run_pairs(run)
+    kind = next((k for k in SCORERS if files_by_name(run.folder / k)), None)
     if kind is None:
         raise ValueError("it has no images in labels or mask, so there is nothing to score")
-    predictions = list_images(run.folder / kind)
-    names = [name for name in truth if name in predictions]
+    predictions = files_by_name(run.folder / kind)
+    names = [name for name in pairs if name in predictions]
     if not names:
-        raise ValueError(f"no file in {kind} has the name of a test image ({shorten(truth)})")
-    true = [read_labels(truth[name][1]) for name in names]
+        raise ValueError(f"no file in {kind} has the name of a test image ({_shorten(pairs)})")
+    true = [read_pair_labels(pairs[name]) for name in names]
     pred = [read_labels(predictions[name]) for name in names]
     return RunScores(run, kind, SCORERS[kind](true, pred, names=names))
 
@@ -221,7 +220,7 @@ def check_run(result: RunScores, *, tolerance: float = 1e-3) -> list[str]:
         for name in earned
         if name in stated and abs(stated[name] - earned[name]) > tolerance
     ]
-    n_scored, n_test = len(result.scores.names), len(run_truth(result.run))
+    n_scored, n_test = len(result.scores.names), len(run_pairs(result.run))
     if n_scored < n_test:
         notes += [f"{n_test - n_scored} of {n_test} test images have no prediction"]
     if summary["n_test"] != n_scored:
@@ -266,16 +265,11 @@ def score_runs(runs: Iterable[Run]) -> list[RunScores]:
     return results
 
 
-def list_images(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by name, sorted; none if there is no folder."""
-    files = folder.iterdir() if folder.is_dir() else ()
-    visible = (
-        p for p in files if not p.name.startswith(".") and p.suffix.lower() in IMAGE_SUFFIXES
-    )
-    return {file_stem(path): path for path in sorted(visible)}
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by name; none if there is no folder."""
+    return {file_stem(path): path for path in list_images(folder)} if folder.is_dir() else {}
 
 
-def shorten(names: Iterable[str]) -> str:
-    """Return the first names as text, and the number of the others."""
+def _shorten(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from os.path import commonprefix
+from string import ascii_letters, digits
 
 import numpy as np
 import pandas as pd
 
 from helpers.rescore import Case, RunScores
-from helpers.viz import ERROR_COLORS, show_contours, show_errors, show_image
+from helpers.viz import (
+    ERROR_COLORS,
+    PALETTE,
+    difference_crop,
+    show_contours,
+    show_errors,
+    show_image,
+)
 
 __all__ = [
     "name_errors",
@@ -23,6 +32,7 @@ __all__ = [
 
 MARKERS = "osD^vPX"
 MAX_NAMED = 24
+NAME_PARTS = ascii_letters + digits
 
 
 def panel_axes(n: int, *, n_columns: int = 3, width: float = 3.1, height: float = 2.6):
@@ -53,7 +63,9 @@ def panel_axes(n: int, *, n_columns: int = 3, width: float = 3.1, height: float 
     return axes[:n]
 
 
-def show_case(ax, case: Case, *, kind: str = "labels", iou: float = 0.5, legend: bool = False):
+def show_case(
+    ax, case: Case, *, kind: str = "labels", iou: float = 0.5, window_px: int | None = None
+):
     """Draw the errors of one test image, whatever kind the run is and however many axes.
 
     Parameters
@@ -66,8 +78,8 @@ def show_case(ax, case: Case, *, kind: str = "labels", iou: float = 0.5, legend:
         Whether objects or pixels are judged.
     iou : float
         Objects match when their IoU is at least this.
-    legend : bool
-        Whether the colours are named below the picture (objects only).
+    window_px : int, optional
+        Shows only the window of this side in which truth and prediction differ most.
 
     Returns
     -------
@@ -82,23 +94,28 @@ def show_case(ax, case: Case, *, kind: str = "labels", iou: float = 0.5, legend:
     """
     image, true, pred = (_middle_slice(array, case.true.ndim) for array in case)
     if kind == "labels":
-        return show_errors(ax, image, true, pred, iou=iou, legend=legend)
-    true, pred = true > 0, pred > 0
-    show_image(ax, image)
-    _paint(ax, true & ~pred, ERROR_COLORS["missed"])
-    _paint(ax, pred & ~true, ERROR_COLORS["false"])
-    return show_contours(ax, true, color=ERROR_COLORS["true positive"])
+        show_errors(ax, image, true, pred, iou=iou, legend=False)
+    else:
+        true, pred = true > 0, pred > 0
+        show_image(ax, image)
+        _paint(ax, true & ~pred, ERROR_COLORS["missed"])
+        _paint(ax, pred & ~true, ERROR_COLORS["false"])
+        show_contours(ax, true, color=ERROR_COLORS["true positive"])
+    if window_px:  # only the view is cut, so that objects on its edge are judged whole
+        y, x = difference_crop(true, pred, size=window_px)
+        ax.set(xlim=(x.start - 0.5, x.stop - 0.5), ylim=(y.stop - 0.5, y.start - 0.5))
+    return ax
 
 
-def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5):
+def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5, window_px: int | None = None):
     """Make a figure of the best and the worst test image of each method, side by side.
 
     Parameters
     ----------
     group : sequence of RunScores
         Runs of one fair group, one column each.
-    iou : float
-        Objects match when their IoU is at least this.
+    iou, window_px
+        As `show_case`.
 
     Returns
     -------
@@ -110,13 +127,13 @@ def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5):
         for result in group:
             values = result.values()
             name = values.idxmax() if word == "best" else values.idxmin()
-            title = f"{result.run.method}\n{word}: {name}, {result.ranked_by} {values[name]:.2f}"
+            title = f"{result.run.method}, {word}\n{name}\n{result.ranked_by} {values[name]:.2f}"
             extremes.append((title, result.kind, result.read_case(name)))
-    shapes = [case.true.shape for _, _, case in extremes]
-    height = 2.2 * max(y / x for *_, y, x in shapes) + 0.4  # 0.4 inches for the title
+    shapes = [np.minimum(case.true.shape[-2:], window_px or np.inf) for _, _, case in extremes]
+    height = 2.2 * max(y / x for y, x in shapes) + 0.55  # inches for the title
     axes = panel_axes(len(extremes), n_columns=len(group), width=2.2, height=height)
     for ax, (title, kind, case) in zip(axes, extremes, strict=True):
-        show_case(ax, case, kind=kind, iou=iou).set_title(title)
+        show_case(ax, case, kind=kind, iou=iou, window_px=window_px).set_title(title)
     name_errors(axes[0].figure)
     return axes.reshape(2, len(group))
 
@@ -153,8 +170,10 @@ def plot_image_scores(ax, table: pd.DataFrame, *, score: str = ""):
     ax.vlines(places, table.min(axis=1), table.max(axis=1), color="0.8", linewidth=1, zorder=0)
     for (method, values), marker in zip(table.items(), cycle(MARKERS), strict=False):
         ax.plot(places, values, marker, markersize=4, label=method)
-    named = len(table) <= MAX_NAMED
-    ax.set_xticks(places if named else [], table.index if named else [], rotation=90)
+    if len(table) <= MAX_NAMED:
+        ax.set_xticks(places, _drop_common_start(table.index), rotation=90)
+    else:
+        ax.set_xticks([])
     ax.set(ylim=(-0.03, 1.03), ylabel=score, xlabel="test images, the hardest first")
     ax.legend(frameon=False, fontsize="small", loc="lower right")
     return ax
@@ -179,7 +198,7 @@ def plot_found_by_size(ax, table: pd.DataFrame):
         table.drop(columns="n").items(), cycle(MARKERS), strict=False
     ):
         ax.plot(range(len(table)), shares, marker=marker, markersize=4, label=method)
-    ax.set_xticks(range(len(table)), table.index)
+    ax.set_xticks(range(len(table)), table.index.str.replace(" to ", " to\n"), fontsize="small")
     ax.set(ylim=(-0.03, 1.03), xlabel="area in pixels", ylabel="share of objects found")
     ax.legend(frameon=False, fontsize="small", loc="lower right")
     return ax
@@ -206,14 +225,20 @@ def plot_differences(
     """
     for row, (name, values) in enumerate(differences.items()):
         # spread by rank, so that equal values stay apart and no random numbers are needed
-        height = row + 0.3 * (np.argsort(np.argsort(values)) % 3 - 1) / 2
+        height = row + 0.15 + 0.08 * (np.argsort(np.argsort(values)) % 3)
         ax.plot(values, height, "o", markersize=3, color="0.6", zorder=1)
-        ax.plot(intervals[name], [row, row], color="#0072B2", linewidth=2.5)
-        ax.plot(np.mean(values), row, "o", markersize=7, color="#0072B2")
+        ax.plot(intervals[name], [row, row], color=PALETTE[4], linewidth=2.5)
+        ax.plot(np.mean(values), row, "o", markersize=6, color=PALETTE[4])
     ax.axvline(0, color="black", linewidth=0.8, zorder=0)
     ax.set_yticks(range(len(differences)), differences)
     ax.set_ylim(len(differences) - 0.5, -0.5)
     return ax
+
+
+def _drop_common_start(names: Sequence[str]) -> list[str]:
+    """Drop what all names start with, up to a separator: image_01, image_02 to 01, 02."""
+    start = commonprefix(list(names)) if len(names) > 1 else ""
+    return [name[len(start.rstrip(NAME_PARTS)) :].lstrip("_- .") for name in names]
 
 
 def _middle_slice(array: np.ndarray, ndim: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import tifffile
 from test_rescore import HALF, TRUE, make_data, make_run, project  # noqa: F401
 
 from helpers.adopt import add_baselines, adopt_labels, run_baseline
+from helpers.datasets import load_dataset
 from helpers.images import write_labels
 from helpers.rescore import score_run, score_runs
 from helpers.runs import find_runs
@@ -78,8 +79,17 @@ def test_baseline_uses_the_voxel_size_where_axes_differ(data):
     assert run_baseline("cells", data_folder=data).params["parameters"]["spacing"] is None
 
 
+def test_baseline_splits_a_flat_folder_as_the_notebooks_do(project):  # noqa: F811
+    make_data(project / "all", [f"i{k}" for k in range(10)])
+    flat = (project / "all" / "test").rename(project / "flat")
+    run = run_baseline("cells", data_folder=flat, seed=7)
+    split = load_dataset(flat, seed=7)
+    assert run.params["data"]["test_names"] == split["test"].names
+    assert run.summary["n_test"] == len(split["test"]) < 10
+
+
 def test_baseline_never_tunes_on_test_images(data):
-    with pytest.raises(ValueError, match="test has no folder val and no test: the baseline is"):
+    with pytest.raises(ValueError, match="test.*2 images are too few|has no"):
         run_baseline("cells", data_folder=data / "test")
 
 
@@ -99,7 +109,7 @@ def test_no_baseline_for_changed_or_unsuitable_data(data, project, capsys):  # n
     predictions = {"a": TRUE, "b": TRUE}
     flat = score_runs([make_run(data / "test", predictions, "flat")])
     assert add_baselines(flat) == []
-    assert "cells: no baseline: test has no folder val" in capsys.readouterr().out
+    assert "cells: no baseline: " in capsys.readouterr().out
     result = score_run(make_run(data, predictions, "old"))
     tifffile.imwrite(data / "test" / "images" / "a.tif", TRUE.astype(np.uint8))
     assert add_baselines([result]) == []

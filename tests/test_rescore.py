@@ -3,7 +3,7 @@ import pytest
 
 from data_download import fingerprint
 from helpers.images import write_image, write_labels
-from helpers.rescore import check_run, find_pairs, run_truth, score_run, score_runs
+from helpers.rescore import check_run, find_test_pairs, run_pairs, score_run, score_runs
 from helpers.runs import open_run
 
 TRUE = np.zeros((10, 12), np.int32)
@@ -107,33 +107,37 @@ def test_changed_data_are_noted(project, capsys):
     assert score_run(run).fingerprint != fingerprint(data)
 
 
-def test_pairs_of_a_split_or_a_flat_folder(project):
+def test_test_images_of_every_layout(project):
     data = make_data(make_data(project / "data"), ["v"], "val")
-    assert list(find_pairs(data)) == ["a", "b"]
-    assert list(find_pairs(data, "val")) == ["v"]
-    assert list(find_pairs(data / "test")) == ["a", "b"]
-    assert list(find_pairs(data / "test", names=["b.tif"])) == ["b"]
-    image, mask = find_pairs(data)["a"]
-    assert (image.parent.name, mask.parent.name) == ("images", "masks")
+    assert list(find_test_pairs(data)) == ["a", "b"]
+    assert list(find_test_pairs(data, ["v", "b"])) == ["v", "b"]
+    assert list(find_test_pairs(data / "test")) == ["a", "b"]
+    assert list(find_test_pairs(data / "test", ["b"])) == ["b"]
+    write_labels(data / "val" / "masks" / "a.tif", HALF)
+    write_image(data / "val" / "images" / "a.tif", HALF.astype(np.float32))
+    assert find_test_pairs(data, ["a"])["a"].image.parts[-3:] == ("test", "images", "a.tif")
 
 
-def test_hidden_and_foreign_files_are_no_images(project):
-    data = make_data(project / "data")
-    for name in (".a.tif", "notes.txt"):
-        (data / "test" / "masks" / name).write_text("x")
-    assert list(find_pairs(data)) == ["a", "b"]
+def test_one_file_per_object_is_scored(project):
+    for number in (1, 2):
+        part = np.where(TRUE == number, 255, 0)
+        write_labels(project / "data" / "cell" / "masks" / f"{number}.tif", part)
+    write_image(project / "data" / "cell" / "images" / "x.tif", TRUE.astype(np.float32))
+    result = score_run(make_run(project / "data", {"cell": HALF}))
+    assert result.values().to_dict() == {"cell": 0.5}
 
 
 def test_truth_errors_say_what_is_missing(project):
     data = make_data(project / "data")
-    with pytest.raises(ValueError, match="data has no image and mask of c for test"):
-        find_pairs(data, names=["a", "c"])
-    with pytest.raises(ValueError, match="data has no image and mask of any name for val"):
-        find_pairs(data, "val")
-    with pytest.raises(FileNotFoundError, match="the data folder none is gone: put it back"):
-        find_pairs(project / "none")
+    with pytest.raises(ValueError, match="data has no image with mask for the test images c: put"):
+        find_test_pairs(data, ["a", "c"])
+    (data / "test").rename(data / "train")
+    with pytest.raises(ValueError, match="data has no test images with masks: put them into test/"):
+        find_test_pairs(data)
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
+        find_test_pairs(project / "none")
     with pytest.raises(ValueError, match="names no data folder.*give data_folder to open_run"):
-        run_truth(open_run("x", "y", params={}, seed=1))
+        run_pairs(open_run("x", "y", params={}, seed=1))
 
 
 def test_runs_that_cannot_be_scored_are_left_out_with_the_reason(project, capsys):

@@ -56,6 +56,18 @@ def test_middle_slice_of_a_volume_is_shown(ax):
     assert (painted(ax, "missed") == (TRUE > 0)).all()
 
 
+@pytest.mark.parametrize("kind", ["labels", "mask"])
+def test_window_shows_where_they_differ_and_judges_the_whole(ax, kind):
+    true = np.zeros((40, 30), np.int32)
+    true[2:6, 2:6], true[20:36, 22:28] = 1, 2
+    pred = np.where(true == 1, 1, 0)
+    show_case(ax, Case(true * 9.0, true, pred), kind=kind, window_px=10)
+    assert painted(ax, "missed").sum() == 16 * 6
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    assert (right - left, bottom - top) == (10, 10)
+    assert 2 not in true[: int(top)] and right > 22 and bottom <= 39.5
+
+
 def test_panels_are_as_many_as_asked():
     axes = panel_axes(4, n_columns=3)
     assert axes.shape == (4,) and len(axes[0].figure.axes) == 4
@@ -84,8 +96,8 @@ def test_extremes_are_the_own_best_and_worst_of_each_method():
     group = [FakeScores("a", {"x": 0.9, "y": 0.1}), FakeScores("b", {"x": 0.2, "y": 0.3})]
     grid = show_extremes(group)
     assert [[ax.get_title() for ax in row] for row in grid] == [
-        ["a\nbest: x, ap_50 0.90", "b\nbest: y, ap_50 0.30"],
-        ["a\nworst: y, ap_50 0.10", "b\nworst: x, ap_50 0.20"],
+        ["a, best\nx\nap_50 0.90", "b, best\ny\nap_50 0.30"],
+        ["a, worst\ny\nap_50 0.10", "b, worst\nx\nap_50 0.20"],
     ]
     plt.close("all")
 
@@ -99,11 +111,26 @@ def test_image_scores_keep_their_order_and_drop_many_names(ax):
     assert plot_image_scores(plt.subplots()[1], many).get_xticklabels() == []
 
 
+@pytest.mark.parametrize(
+    ("names", "ticks"),
+    [
+        (["im_test_01", "im_test_02"], ["01", "02"]),
+        (["a1", "a2"], ["a1", "a2"]),
+        (["x_a", "y_a"], ["x_a", "y_a"]),
+        (["im_1", "im_1_b"], ["1", "1_b"]),
+        (["im_test_01"], ["im_test_01"]),
+    ],
+)
+def test_names_drop_their_common_start(ax, names, ticks):
+    plot_image_scores(ax, pd.DataFrame({"m": 0.5}, index=names))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ticks
+
+
 def test_found_by_size_has_a_line_a_method(ax):
     table = pd.DataFrame({"n": [3, 3], "a": [0.5, 1.0]}, index=["1 to 5", "6 to 9"])
     plot_found_by_size(ax, table)
     assert [line.get_ydata().tolist() for line in ax.lines] == [[0.5, 1.0]]
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["1 to 5", "6 to 9"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1 to\n5", "6 to\n9"]
 
 
 def test_differences_show_images_interval_and_mean(ax):

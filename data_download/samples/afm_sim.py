@@ -4,12 +4,15 @@ import numpy as np
 from scipy import ndimage
 from skimage.draw import line, polygon
 
+from .fields import smooth_noise
+
 __all__ = ["afm_maps", "simulate_map"]
 
 COUNTS = {"train": 16, "val": 4, "test": 6}
-SIZE_PX = 256
+SIZE_PX, MARGIN_PX = 256, 24
+KINDS = {"spread": 0.55, "spindle": 0.3, "branched": 0.15}
 BOW_LEVELS = (33, 46)  # rise of the glass from its lowest to its highest point
-KINDS = ("spread", "spindle", "branched")
+SPIKE_LEVELS = (215, 300)  # a few spikes set the scale: min-max export
 FACTS = {
     "title": "Simulated AFM height maps of astrocytes",
     "modality": "atomic force microscopy, height (simulated)",
@@ -33,13 +36,6 @@ def afm_maps(*, seed=42):
     dict of str to list of (image, mask)
         16 pairs for `train`, 4 for `val` and 6 for `test`; images uint8 YX, masks uint8 YX
         with 1 for cell.
-
-    Notes
-    -----
-    Imitates the contact-mode height maps of astrocytes by Tiryaki et al. 2022, exported from
-    minimum to maximum of each map, so that a few spikes set the scale: glass like a bowl whose
-    rise is larger than the height of most of a cell, scan-line steps, processes of one or two
-    pixels, debris that is no cell. `docs/samples.md` has the figures.
     """
     return {
         split: [simulate_map(np.random.default_rng([seed, n, m])) for m in range(count)]
@@ -55,167 +51,187 @@ def simulate_map(rng, *, size=SIZE_PX):
     rng : numpy.random.Generator
         Source of all randomness.
     size : int
-        Height and width in pixels.
+        Height and width in pixels, at least 128.
 
     Returns
     -------
     image, mask : ndarray of uint8, YX
         Heights from the lowest (0) to the highest point (255), and 1 for cell.
+
+    Notes
+    -----
+    Imitates the contact-mode height maps of astrocytes of Tiryaki et al. 2022, cells at about
+    half their scale: each map is exported from its minimum to its maximum, so that a few spikes
+    set the scale; the glass is a bowl that rises by more than the height of most of a cell;
+    lasting steps between scan lines; filopodia one or two pixels wide and hardly above the
+    glass; debris that is no cell. `docs/samples.md` has the figures side by side.
     """
-    cells = np.zeros((size, size))
-    for _ in range(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25])):
-        cells = np.maximum(cells, draw_cell(rng, size, rng.choice(KINDS)))
+    several = [draw_cell(rng, size + 2 * MARGIN_PX) for _ in range(rng.integers(1, 4))]
+    cells = np.max(several, axis=0)[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
     mask = cells > 0
-    sharp = ndimage.gaussian_filter(cells, 0.5)
-    height = sharp + bow(rng, size) + debris(rng, mask) + scan_lines(rng, size)
-    height += rng.normal(0, 1.2, height.shape) + 0.8 * smooth_noise(rng, size, 2)
-    low = height.min()
-    height = np.minimum(height - low, 252)
-    return np.rint(height * 255 / height.max()).astype(np.uint8), mask.astype(np.uint8)
+    height = ndimage.gaussian_filter(cells, 0.4) + draw_glass(rng, size)
+    height += draw_debris(rng, mask) + rng.normal(0, 0.08, mask.shape)
+    height -= height.min()
+    height = np.minimum(height, 255)
+    return np.rint(height * (255 / height.max())).astype(np.uint8), mask.astype(np.uint8)
 
 
-def smooth_noise(rng, size, sigma):
-    """Return noise of SD 1 with structures of about `sigma` pixels."""
-    noise = ndimage.gaussian_filter(rng.standard_normal((size, size)), sigma)
-    return noise / noise.std()
-
-
-def bow(rng, size):
-    """Return the bowl of the glass: a quadratic surface of chosen range, tilted and cubic."""
+def draw_glass(rng, size):
+    """Return the bare glass: scanner bow, slow drift, and offsets of scan lines."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    y0, x0 = rng.uniform(-0.45, 0.45, 2)
-    surface = (y - y0) ** 2 + rng.uniform(0.05, 0.6) * (x - x0) ** 2
-    surface += 0.1 * rng.uniform(-1, 1) * (y**3 + x**3)
-    return rng.uniform(*BOW_LEVELS) * (surface - surface.min()) / np.ptp(surface)
-
-
-def scan_lines(rng, size):
-    """Return offsets of whole rows: small ones everywhere, in some maps lasting steps."""
-    rows = rng.normal(0, 0.5, size)
-    if rng.random() < 0.4:
+    y0, x0 = rng.uniform(-0.7, 0.7, 2)
+    bow = (y - y0) ** 2 + rng.uniform(0.05, 0.8) * (x - x0) ** 2
+    glass = rng.uniform(*BOW_LEVELS) * (bow - bow.min()) / np.ptp(bow)
+    glass += rng.uniform(-5, 5) * y**3 + 2.2 * smooth_noise((size, size), size / 8, rng)
+    rows = rng.normal(0, 0.1, size)
+    if rng.random() < 0.35:
         for start in rng.integers(0, size, rng.integers(1, 4)):
-            rows[start:] += rng.choice([-1, 1]) * rng.uniform(2, 6)
-    return rows[:, None]
+            rows[start:] += rng.normal(0, 2.5)
+    return glass + rows[:, None]
 
 
-def debris(rng, mask):
-    """Return specks of debris on the glass, and the few spikes that set the scale."""
+def draw_debris(rng, mask):
+    """Return debris and dips on the glass, and the spikes that set the scale."""
     height = np.zeros(mask.shape)
-    glass = np.argwhere(ndimage.distance_transform_edt(~mask) > 6)
-    for _ in range(rng.integers(10, 45)):
+    glass = np.argwhere(ndimage.distance_transform_edt(~mask) > 5)
+    for _ in range(rng.integers(8, 45)):
         centre = glass[rng.integers(len(glass))]
-        radius = min(rng.lognormal(0, 0.5), 4)
-        for _ in range(rng.integers(1, 4)):
-            spot = centre + rng.normal(0, radius, 2)
-            stamp(height, spot, radius * rng.uniform(0.6, 1), rng.lognormal(2.5, 0.7))
-    for _ in range(rng.integers(1, 3)):
-        stamp(height, rng.uniform(0, len(mask), 2), rng.uniform(1, 2.5), rng.uniform(230, 300))
-    return height
+        spread = rng.lognormal(0.2, 0.6)
+        for _ in range(rng.integers(1, 5)):
+            spot = centre + rng.normal(0, spread, 2)
+            stamp(height, spot, rng.uniform(0.5, 1.8), rng.lognormal(2, 0.8))
+    for centre in rng.uniform(0, len(mask), (rng.integers(1, 3), 2)):
+        for spot in centre + rng.normal(0, 1, (2, 2)):
+            stamp(height, spot, rng.uniform(0.8, 1.5), rng.uniform(*SPIKE_LEVELS))
+    dips = np.zeros(mask.shape)
+    for centre in rng.uniform(0, len(mask), (rng.integers(2, 8), 2)):
+        stamp(dips, centre, rng.uniform(0.5, 1.2), rng.uniform(3, 11))
+    return height - dips
 
 
 def stamp(height, centre, radius, top):
-    """Raise `height` to a dome of a radius in pixels; at least the nearest pixel."""
+    """Raise `height` to a dome of at least one pixel."""
     reach = int(radius) + 2
     y, x = np.rint(centre).astype(int)
     box = tuple(slice(max(c - reach, 0), max(c + reach + 1, 0)) for c in (y, x))
-    rows, columns = np.ogrid[box]
     near = height[box]
-    rows, columns = rows[: near.shape[0]], columns[:, : near.shape[1]]
-    far = ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / max(radius, 0.75) ** 2
-    np.maximum(near, np.where(far < 1, top * np.sqrt(np.clip(1 - 0.8 * far, 0, 1)), 0), out=near)
+    rows = box[0].start + np.arange(near.shape[0])[:, None] - centre[0]
+    columns = box[1].start + np.arange(near.shape[1]) - centre[1]
+    far = (rows**2 + columns**2) / max(radius, 0.75) ** 2
+    np.maximum(near, top * np.clip(1 - far, 0, None) ** 0.7, out=near)
 
 
-def walk(rng, start, heading, length, *, bend):
-    """Return points (N, 2), one pixel apart, of a curve that sets out towards `heading`."""
-    turns = ndimage.gaussian_filter1d(rng.standard_normal(max(int(length), 2)), 4)
-    angle = heading + np.cumsum(3 * bend * turns)
+def walk(rng, start, heading, length):
+    """Return points (N, 2), one pixel apart, of a gently bent curve."""
+    turns = ndimage.gaussian_filter1d(rng.normal(0, 0.06, max(int(length), 2)), 5)
+    angle = heading + np.cumsum(turns)
     return start + np.cumsum(np.column_stack([np.sin(angle), np.cos(angle)]), axis=0)
 
 
-def draw_process(rng, cell, start, heading, *, length, radius, top, branches):
-    """Draw a process that tapers, beaded and branching, with a small growth cone."""
-    points = walk(rng, start, heading, length, bend=0.06)
-    taper = np.linspace(1, 0.35, len(points)) * rng.uniform(0.75, 1.25, len(points))
+def draw_process(rng, cell, start, heading, *, length, radius, top, forks=0):
+    """Draw a process that tapers from its root, with varicosities and thinner branches."""
+    points = walk(rng, start, heading, length)
+    along = np.arange(len(points))
+    beads = smooth_noise((len(along),), 4, rng)
+    taper = (0.25 + 0.75 * np.exp(-along / (0.4 * length))) * (1 + 0.12 * beads)
     for point, share in zip(points, taper, strict=True):
-        stamp(cell, point, radius * share, top * (0.4 + 0.6 * share))
-    for bead in rng.integers(0, len(points), len(points) // 25):
-        stamp(cell, points[bead], 1.6 * radius * taper[bead], top)
-    for _ in range(branches):
-        fork = rng.integers(len(points) // 4, len(points))
-        turn = heading + rng.choice([-1, 1]) * rng.uniform(0.5, 1.2)
-        draw_process(
-            rng, cell, points[fork], turn, length=length * rng.uniform(0.2, 0.5),
-            radius=0.6 * radius, top=0.7 * top, branches=branches // 2,
-        )  # fmt: skip
-    return points
+        stamp(cell, point, radius * share, top * share)
+    for fork in rng.integers(len(points) // 4, len(points), forks):
+        turn = heading + rng.choice([-1, 1]) * rng.uniform(0.4, 1.1)
+        size = {"length": length * rng.uniform(0.2, 0.5), "radius": 0.6 * radius, "top": 0.7 * top}
+        draw_process(rng, cell, points[fork], turn, **size, forks=forks // 2)
 
 
-def draw_cell(rng, size, kind):
-    """Return the heights of one cell: body, nucleus, processes and filopodia."""
+def draw_cell(rng, size):
+    """Return the heights of one cell, 0 outside: sheet, processes, nucleus, filopodia."""
+    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     cell = np.zeros((size, size))
-    centre = rng.uniform(0.1 * size, 0.9 * size, 2)
+    centre = rng.uniform(MARGIN_PX, size - MARGIN_PX, 2)
     heading = rng.uniform(0, 2 * np.pi)
     if kind == "spread":
-        add_lamella(rng, cell, centre)
-    nucleus(rng, cell, centre, heading, rng.uniform(70, 200))
-    arms = {"spread": rng.integers(1, 3), "spindle": 2, "branched": rng.integers(3, 6)}[kind]
-    for arm in range(arms):
-        draw_process(
-            rng, cell, centre, heading + 2 * np.pi * arm / arms + rng.normal(0, 0.25),
-            length=rng.uniform(60, 150),
-            radius=rng.uniform(1.2, 2.5) if kind == "branched" else rng.uniform(4, 8),
-            top=rng.uniform(20, 45), branches=rng.integers(1, 4) if kind == "branched" else 0,
-        )  # fmt: skip
-    cell *= 1 + 0.15 * smooth_noise(rng, size, 1.5) * (cell > 0)
+        for corner in draw_sheet(rng, cell, centre):
+            out = np.arctan2(*(corner - centre))
+            root = corner - 10 * np.array([np.sin(out), np.cos(out)])
+            length = rng.uniform(15, 90)
+            radius = rng.uniform(2, 9)
+            draw_process(rng, cell, root, out, length=length, radius=radius, top=18, forks=1)
+    elif kind == "spindle":
+        for turn in (0, np.pi):
+            draw_process(
+                rng, cell, centre, heading + turn + rng.normal(0, 0.15), forks=rng.integers(0, 2),
+                length=rng.uniform(60, 190), radius=rng.uniform(9, 17), top=rng.uniform(35, 80),
+            )  # fmt: skip
+    else:
+        for arm in range(rng.integers(3, 6)):
+            draw_process(
+                rng, cell, centre, heading + 1.4 * arm + rng.normal(0, 0.3),
+                forks=rng.integers(1, 4), length=rng.uniform(60, 160),
+                radius=rng.uniform(2, 5), top=rng.uniform(25, 50),
+            )  # fmt: skip
+    cell *= surface_texture(rng, cell.shape)
+    add_nucleus(rng, cell, centre, heading, flat=kind == "spread")
+    cell = bend(rng, cell)
     add_filopodia(rng, cell)
     return cell
 
 
-def nucleus(rng, cell, centre, heading, top):
-    """Raise an elongated dome."""
-    y, x = np.indices(cell.shape) - centre[:, None, None]
-    along, across = x * np.cos(heading) + y * np.sin(heading), y * np.cos(heading) - x * np.sin(
-        heading
-    )
-    far = (along / rng.uniform(12, 22)) ** 2 + (across / rng.uniform(6, 10)) ** 2
-    np.maximum(cell, np.where(far < 1, top * (1 - far) + 20, 0), out=cell)
-
-
-def add_lamella(rng, cell, centre):
-    """Add a thin sheet with concave edges between its corners, fibrous and pitted."""
-    corners = rng.integers(4, 7)
-    angles = np.sort(2 * np.pi * (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners)
-    reach = rng.uniform(35, 90, corners)
-    points = centre + reach[:, None] * np.column_stack([np.sin(angles), np.cos(angles)])
-    t = np.linspace(0, 1, 40)[:, None]
+def draw_sheet(rng, cell, centre):
+    """Draw a thin sheet with concave edges; return its corners."""
+    corners = rng.integers(3, 7)
+    angles = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners
+    reach = rng.uniform(50, 130, corners)[:, None]
+    points = centre + reach * np.column_stack([np.sin(angles), np.cos(angles)])
+    part = np.linspace(0, 1, 40)[:, None]
     edges = []
     for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):
-        pull = (a + b) / 2 + rng.uniform(-0.1, 0.45) * (centre - (a + b) / 2)
-        edges.append((1 - t) ** 2 * a + 2 * t * (1 - t) * pull + t**2 * b)
-    outline = np.concatenate(edges)
-    outline += ndimage.gaussian_filter1d(rng.normal(0, 3, outline.shape), 1.5, axis=0)
-    sheet = np.zeros(cell.shape)
-    sheet[polygon(*outline.T, shape=cell.shape)] = 1
-    depth = ndimage.distance_transform_edt(sheet)
-    fibres = np.abs(smooth_noise(rng, len(cell), 2)) + 0.5 * smooth_noise(rng, len(cell), 1)
-    sheet *= rng.uniform(10, 22) * (1 - 0.7 * np.exp(-depth / 3)) * np.clip(1 + 0.2 * fibres, 0.3, 2)
-    np.maximum(cell, sheet, out=cell)
+        pull = (a + b) / 2 + rng.uniform(-0.2, 0.6) * (centre - (a + b) / 2)
+        edges.append((1 - part) ** 2 * a + 2 * part * (1 - part) * pull + part**2 * b)
+    sheet = np.pad(cell, 1)
+    sheet[polygon(*(np.concatenate(edges) + 1).T, shape=sheet.shape)] = 1
+    depth = ndimage.distance_transform_edt(sheet)[1:-1, 1:-1]
+    np.maximum(cell, rng.uniform(16, 42) * (1 - np.exp(-depth / rng.uniform(5, 18))), out=cell)
+    return points
+
+
+def add_nucleus(rng, cell, centre, heading, *, flat):
+    """Raise the cell by a smooth, elongated hill over its nucleus."""
+    y, x = np.indices(cell.shape) - centre[:, None, None]
+    along = x * np.cos(heading) + y * np.sin(heading)
+    across = y * np.cos(heading) - x * np.sin(heading)
+    long, short = rng.uniform(12, 22), rng.uniform(8, 12)
+    far = (along / long) ** 2 + (across / short) ** 2
+    far *= 1 + 0.12 * smooth_noise(cell.shape, 8, rng)
+    top = rng.uniform(60, 150) if flat else rng.uniform(110, 220)
+    cell += top * np.clip(1 - far / 2.2, 0, None) ** 1.5
+
+
+def surface_texture(rng, shape):
+    """Return the relative height of fibres, grains and pits."""
+    fibres = smooth_noise(shape, rng.permutation([0.7, 8]), rng)
+    relief = np.clip(1 + 0.1 * fibres + 0.1 * smooth_noise(shape, 0.9, rng), 0.5, 1.6)
+    return relief * np.where(smooth_noise(shape, 2, rng) > 2.5, 0.7, 1)
+
+
+def bend(rng, cell):
+    """Bend the cell and make its outline ragged; heights below the noise count as glass."""
+    shape = cell.shape
+    shift = [10 * smooth_noise(shape, 22, rng) + 0.7 * smooth_noise(shape, 2, rng) for _ in shape]
+    bent = ndimage.map_coordinates(cell, np.indices(shape) + shift, order=1, mode="nearest")
+    return np.where(bent > 0.7, bent, 0)
 
 
 def add_filopodia(rng, cell):
-    """Grow thin straight hairs, one or two pixels wide, out of the outline."""
+    """Grow crowds of hairs, one or two pixels wide, out of the outline."""
     outside = ndimage.distance_transform_edt(cell == 0)
-    slope = np.stack(np.gradient(ndimage.gaussian_filter(outside, 2)))
-    rim = np.argwhere(outside == 1)
-    if not len(rim):
-        return
-    crowd = smooth_noise(rng, len(cell), 15)
-    for start in rim[rng.random(len(rim)) < 0.12]:
-        if crowd[tuple(start)] < 0:
-            continue
-        away = slope[(slice(None), *start)] + rng.normal(0, 0.5, 2)
-        end = start + away / (np.linalg.norm(away) + 1e-6) * rng.exponential(6)
-        rows, columns = line(*start, *np.rint(end).astype(int))
-        inside = (rows >= 0) & (columns >= 0) & (rows < len(cell)) & (columns < len(cell))
-        rows, columns = rows[inside], columns[inside]
-        cell[rows, columns] = np.maximum(cell[rows, columns], rng.uniform(4, 14))
+    away = np.stack(np.gradient(ndimage.gaussian_filter(outside, 2)))
+    crowd = smooth_noise(cell.shape, 15, rng)
+    rim = np.argwhere((outside > 0) & (outside <= 1) & (crowd > 0.2))
+    for start in rim[rng.random(len(rim)) < 0.2]:
+        out = np.arctan2(*away[(slice(None), *start)]) + rng.normal(0, 0.4)
+        points = walk(rng, start, out, min(2 + rng.exponential(5), 25))
+        low = rng.uniform(3, 12)
+        bend = np.rint(points[[0, len(points) // 2, -1]]).astype(int)
+        for a, b in zip(bend[:-1], bend[1:], strict=True):
+            rows, columns = line(*a, *b)
+            kept = (np.minimum(rows, columns) >= 0) & (np.maximum(rows, columns) < len(cell))
+            cell[rows[kept], columns[kept]] = np.maximum(cell[rows[kept], columns[kept]], low)

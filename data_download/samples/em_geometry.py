@@ -12,6 +12,7 @@ __all__ = ["Scene", "build_scene", "scatter_vesicles"]
 
 STEP = 2  # distances are worked out on every second voxel and interpolated
 LINES_PER_VOXEL = 30 / 256**2  # for each voxel of a slice
+ROUNDING = 3.0  # voxels: a mitochondrion against a membrane has no sharp corner
 VESICLE_GAP = 8.0  # voxels between the centres of two vesicles: 40 nm
 
 
@@ -55,7 +56,9 @@ def build_scene(shape, mito_fraction, rng):
     points, directions, widths = _draw_lines(shape, rng)
     position = _bent_grid(coarse, rng)
     cell, depth = _nearest_two(position, points, directions, widths)
-    mito, cristae = _draw_mitochondria(position, points, directions, cell, depth, mito_fraction, rng)
+    mito, cristae = _draw_mitochondria(
+        position, points, directions, cell, depth, mito_fraction, rng
+    )
     fine = [_interpolate(field, shape) for field in (depth, mito, cristae)]
     for axis in range(3):
         cell = cell.repeat(STEP, axis)
@@ -80,7 +83,9 @@ def _nearest_two(position, points, directions, widths):
     """Return which line is nearest, and the distance to where another one is as near."""
     first = np.full(position.shape[1:], np.inf, np.float32)
     second, cell = first.copy(), np.zeros(first.shape, np.int32)
-    for number, (point, direction, width) in enumerate(zip(points, directions, widths, strict=True)):
+    for number, (point, direction, width) in enumerate(
+        zip(points, directions, widths, strict=True)
+    ):
         distance = _line_distance(position, point, direction)[0] - np.float32(width)
         second = np.minimum(second, np.maximum(first, distance))
         cell[distance < first] = number
@@ -101,21 +106,22 @@ def _draw_mitochondria(position, points, directions, cell, depth, fraction, rng)
     mito = np.full(cell.shape, 99.0, np.float32)
     cristae = np.zeros(cell.shape, np.float32)
     wobble = smooth_noise(cell.shape, 14 / STEP, rng)
-    for _ in range(2000):
+    seats = np.argwhere(depth >= 22)
+    for seat in map(tuple, rng.permutation(seats)[:2000]):
         if (mito < 0).mean() >= 0.95 * fraction:
             break
-        seat = tuple(rng.integers(0, cell.shape))
         number = cell[seat]
-        radial, along = _line_distance(position, points[number], directions[number])
-        if radial[seat] > 10 or depth[seat] < 22:
+        line = points[number], directions[number]
+        if _line_distance(position[(slice(None), *seat)][:, None, None, None], *line)[0] > 10:
             continue
+        radial, along = _line_distance(position, *line)
         beyond = np.maximum(np.abs(along - along[seat]) - rng.uniform(5, 70), 0)
         radius = min(rng.uniform(20, 36), depth[seat])
         whole = np.hypot(radial, beyond) - radius * (1 + 0.1 * wobble)
-        rod = np.where(cell == number, np.maximum(whole, 5 - depth), 99)
+        rod = np.where(cell == number, _rounded_maximum(whole, 5 - depth), 99)
         inside, taken = rod < 0, (mito < 0).mean()
         fits = inside.sum() > 0.75 * (whole < 0).sum() and (mito[inside] > 8).all()
-        if not fits or inside.mean() > 1.1 * fraction - taken:
+        if not fits or inside.mean() > min(1.1 * fraction - taken, 0.45 * fraction):
             continue
         near, normal = rod < mito, _lamella_normal(directions[number], rng)
         phase = np.tensordot(normal.astype(np.float32), position, 1)
@@ -128,6 +134,10 @@ def _lamella_normal(direction, rng):
     """Return the normal of the cristae: across the rod at a random slant."""
     normal = 0.6 * direction + unit_vectors(1, 3, rng)[0]
     return normal / np.linalg.norm(normal)
+
+
+def _rounded_maximum(a, b):
+    return ROUNDING * np.logaddexp(a / ROUNDING, b / ROUNDING)
 
 
 def _interpolate(field, shape):

@@ -13,9 +13,10 @@ FACTS = {
     "title": "Simulated FIB-SEM of neuropil, mitochondria",
     "modality": "FIB-SEM (simulated)",
     "axes": "ZYX",
-    "pixel_size_um": [0.005, 0.005, 0.005],
-    "licence": "CC0-1.0 (made by this package)",
-    "source": "data_download.samples.em_sim",
+    "pixel_size_um": (0.005, 0.005, 0.005),
+    "licence": "CC0-1.0",
+    "source": "simulated by data_download.samples.em_sim",
+    "task": "semantic",
 }
 
 
@@ -30,7 +31,7 @@ def em_volumes(*, seed=42):
     Returns
     -------
     dict of str to list of (volume, mask)
-        uint8 ZYX both; 64, 24 and 32 slices of 256x256; mask 255 in mitochondria.
+        uint8 ZYX both; 64, 24 and 32 slices of 256x256; mask 1 in mitochondria.
     """
     streams = np.random.default_rng(seed).spawn(len(SHAPES))
     return {
@@ -58,7 +59,7 @@ def simulate_em(shape, *, mito_fraction=0.09, noise=9.5, seed=42):
     volume : ndarray of uint8
         Grey levels, ZYX.
     mask : ndarray of uint8
-        255 in mitochondria with their outer membrane, 0 elsewhere.
+        1 in mitochondria with their outer membrane, 0 elsewhere.
 
     Raises
     ------
@@ -85,15 +86,15 @@ def simulate_em(shape, *, mito_fraction=0.09, noise=9.5, seed=42):
     _paint_lysosomes(volume, scene, max(1, n_sites // 3), rng)
     _paint_mitochondria(volume, scene, rng)
     _paint_membranes(volume, scene, synapses, rng)
-    grey = gaussian_filter(volume, 1.0) + 4 * smooth_noise(shape, 80, rng)
+    grey = gaussian_filter(volume, 1.0) + 2.5 * smooth_noise(shape, 80, rng)
     grey += rng.normal(0, 1.2, (shape[0], 1, 1)) + noise * rng.standard_normal(shape)
-    return np.clip(np.round(grey), 0, 255).astype(np.uint8), (scene.mito < 0) * np.uint8(255)
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8), (scene.mito < 0).astype(np.uint8)
 
 
 def _paint_cytoplasm(scene, rng):
     """Return one grey per neurite, some dark, with grains and endoplasmic reticulum."""
     shape, n = scene.cell.shape, scene.cell.max() + 1
-    greys = np.where(rng.random(n) < 0.1, rng.normal(128, 8, n), rng.normal(163, 12, n))
+    greys = np.where(rng.random(n) < 0.1, rng.normal(128, 8, n), rng.normal(166, 12, n))
     volume = greys.astype(np.float32)[scene.cell]
     volume += 7 * smooth_noise(shape, 1.8, rng) + 6 * smooth_noise(shape, 6, rng)
     volume -= 22 * np.clip(smooth_noise(shape, 2.6, rng) - 1.3, 0, None)
@@ -140,7 +141,7 @@ def _paint_lysosomes(volume, scene, number, rng):
 def _paint_mitochondria(volume, scene, rng):
     """Fill mitochondria with matrix, cristae and the dark rim of their two membranes."""
     inside = scene.mito < 0
-    matrix = 118 + 4 * smooth_noise(volume.shape, 3, rng)
+    matrix = 112 + 4 * smooth_noise(volume.shape, 3, rng)
     strength = np.clip(1 + 0.7 * smooth_noise(volume.shape, 7, rng), 0, 2)
     matrix -= 11 * strength * np.cos(2 * np.pi * scene.cristae)
     volume[inside] = matrix[inside]
