@@ -69,7 +69,7 @@ def test_em_shapes_and_types(volumes):
 def test_em_grey_levels(volumes):
     for image, mask in pairs(volumes):
         assert 0.04 <= mask.mean() <= 0.11
-        assert -41 <= contrast(image, mask) <= -26
+        assert -41 <= contrast(image, mask) <= -28
         assert 128 <= image.mean() <= 142 and 26 <= image.std() <= 35
         steps = np.diff(image.astype(float), axis=0).std() / np.sqrt(2)
         assert 9.5 <= steps <= 11.5
@@ -120,11 +120,11 @@ def test_afm_processes_are_thin(maps):
     assert 0.02 < np.median(lost) < 0.09
 
 
-def test_afm_resists_a_threshold_but_less_so_when_flat(maps):
+def test_afm_resists_a_threshold_more_than_when_flat(maps):
     images, masks = zip(*pairs(maps), strict=True)
     flat = [flatten(image, mask)[0] for image, mask in pairs(maps)]
-    assert best_threshold_dice(images, masks) < 0.65
-    assert best_threshold_dice(flat, masks) < 0.93
+    raw = best_threshold_dice(images, masks)
+    assert raw < 0.72 and raw + 0.1 < best_threshold_dice(flat, masks) < 0.95
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_seed_decides(simulate, size):
 
 def test_no_image_is_in_two_splits(volumes, maps):
     for splits in (volumes, maps):
-        images = [image[:16, :64, :64].tobytes() for image, _ in pairs(splits)]
+        images = [image[:16].tobytes() for image, _ in pairs(splits)]
         assert len(set(images)) == len(images)
 
 

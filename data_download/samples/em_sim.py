@@ -9,6 +9,7 @@ from .fields import smooth_noise
 __all__ = ["em_volumes", "simulate_em"]
 
 SHAPES = {"train": (64, 256, 256), "val": (24, 256, 256), "test": (32, 256, 256)}
+SURROUNDINGS_GREY = 138  # mean of all that is no mitochondrion
 FACTS = {
     "title": "Simulated FIB-SEM of neuropil, mitochondria",
     "modality": "FIB-SEM (simulated)",
@@ -86,6 +87,8 @@ def simulate_em(shape, *, mito_fraction=0.09, noise=9.5, seed=42):
     _paint_lysosomes(volume, scene, max(1, n_sites // 3), rng)
     _paint_mitochondria(volume, scene, rng)
     _paint_membranes(volume, scene, synapses, rng)
+    outside = scene.mito >= 0
+    volume[outside] += SURROUNDINGS_GREY - volume[outside].mean()
     grey = gaussian_filter(volume, 1.0) + 2.5 * smooth_noise(shape, 80, rng)
     grey += rng.normal(0, 1.2, (shape[0], 1, 1)) + noise * rng.standard_normal(shape)
     return np.clip(np.round(grey), 0, 255).astype(np.uint8), (scene.mito < 0).astype(np.uint8)
