@@ -180,7 +180,7 @@ def paired_difference(
     interval does not hold the spread over training seeds.
     """
     if reason := explain_unfair(first, second):
-        who = " and ".join(f"{r.title} ({len(r.scores.names)} images)" for r in (first, second))
+        who = " and ".join(f"{r.title} (n = {len(r.scores.names)})" for r in (first, second))
         raise ValueError(
             f"{who} cannot be ranked together: {reason}. Run both on the same data folder and "
             "test images"

@@ -10,6 +10,7 @@ from string import ascii_letters, digits
 import numpy as np
 import pandas as pd
 
+from helpers.metrics import match_objects
 from helpers.rescore import Case, RunScores
 from helpers.viz import (
     ERROR_COLORS,
@@ -79,7 +80,7 @@ def show_case(
     iou : float
         Objects match when their IoU is at least this.
     window_px : int, optional
-        Shows only the window of this side in which truth and prediction differ most.
+        Shows only the window of this side with the most wrong objects or pixels.
 
     Returns
     -------
@@ -95,6 +96,7 @@ def show_case(
     image, true, pred = (_middle_slice(array, case.true.ndim) for array in case)
     if kind == "labels":
         show_errors(ax, image, true, pred, iou=iou, legend=False)
+        true, pred = _keep_wrong(true, pred, iou)
     else:
         true, pred = true > 0, pred > 0
         show_image(ax, image)
@@ -103,6 +105,7 @@ def show_case(
         show_contours(ax, true, color=ERROR_COLORS["true positive"])
     if window_px:  # only the view is cut, so that objects on its edge are judged whole
         y, x = difference_crop(true, pred, size=window_px)
+        ax.images[0].set_interpolation("nearest")
         ax.set(xlim=(x.start - 0.5, x.stop - 0.5), ylim=(y.stop - 0.5, y.start - 0.5))
     return ax
 
@@ -130,8 +133,8 @@ def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5, window_px: in
             title = f"{result.run.method}, {word}\n{name}\n{result.ranked_by} {values[name]:.2f}"
             extremes.append((title, result.kind, result.read_case(name)))
     shapes = [np.minimum(case.true.shape[-2:], window_px or np.inf) for _, _, case in extremes]
-    height = 2.2 * max(y / x for y, x in shapes) + 0.55  # inches for the title
-    axes = panel_axes(len(extremes), n_columns=len(group), width=2.2, height=height)
+    height = 2 * max(y / x for y, x in shapes) + 0.55  # inches for the title
+    axes = panel_axes(len(extremes), n_columns=len(group), width=2, height=height)
     for ax, (title, kind, case) in zip(axes, extremes, strict=True):
         show_case(ax, case, kind=kind, iou=iou, window_px=window_px).set_title(title)
     name_errors(axes[0].figure)
@@ -243,6 +246,16 @@ def _drop_common_start(names: Sequence[str]) -> list[str]:
 
 def _middle_slice(array: np.ndarray, ndim: int) -> np.ndarray:
     return array[array.shape[0] // 2] if ndim == 3 else array
+
+
+def _keep_wrong(true: np.ndarray, pred: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
+    """Drop matched objects, whose outlines would draw the window, unless all are matched."""
+    objects = match_objects(true, pred, iou=iou)
+    wrong = tuple(
+        np.where(np.isin(labels, table["label"][table["kind"] != "matched"]), labels, 0)
+        for labels, table in zip((true, pred), objects, strict=True)
+    )
+    return wrong if any(labels.any() for labels in wrong) else (true, pred)
 
 
 def _paint(ax, mask: np.ndarray, color: str) -> None:

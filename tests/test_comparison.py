@@ -82,7 +82,7 @@ def test_one_image_has_no_interval():
 def test_unfair_comparisons_are_refused_with_the_reason():
     run = scored("a", [9, 8])
     assert explain_unfair(run, scored("b", [1, 1])) is None
-    with pytest.raises(ValueError, match="cells/a .2 images. and cells/b .1 images. cannot be"):
+    with pytest.raises(ValueError, match="cells/a .n = 2. and cells/b .n = 1. cannot be"):
         paired_difference(run, scored("b", [9]))
     reasons = {
         "their test images differ: 2 and 1, 1 in common": scored("b", [9]),

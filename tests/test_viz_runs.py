@@ -68,6 +68,17 @@ def test_window_shows_where_they_differ_and_judges_the_whole(ax, kind):
     assert 2 not in true[: int(top)] and right > 22 and bottom <= 39.5
 
 
+def test_window_goes_to_wrong_objects_before_rough_outlines(ax):
+    true = np.zeros((40, 40), np.int32)
+    true[2:18, 2:18], true[34:37, 34:37] = 1, 2
+    pred = np.zeros_like(true)
+    pred[4:16, 4:16] = 1  # matched, but 112 pixels of it are wrong
+    show_case(ax, Case(true * 9.0, true, pred), window_px=10)
+    assert ax.get_xlim()[0] > 20
+    show_case(ax, Case(true * 9.0, np.where(true == 1, 1, 0), pred), window_px=10)
+    assert ax.get_xlim()[0] < 18
+
+
 def test_panels_are_as_many_as_asked():
     axes = panel_axes(4, n_columns=3)
     assert axes.shape == (4,) and len(axes[0].figure.axes) == 4

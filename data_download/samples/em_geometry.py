@@ -66,7 +66,7 @@ def build_scene(shape, mito_fraction, rng):
 
 
 def _draw_lines(shape, rng):
-    n = round(LINES_PER_VOXEL * shape[1] * shape[2])
+    n = max(4, round(LINES_PER_VOXEL * shape[1] * shape[2]))
     low, high = np.full(3, -40.0), np.array(shape) + 40.0
     return rng.uniform(low, high, (n, 3)), unit_vectors(n, 3, rng), rng.uniform(-20, 32, n)
 
