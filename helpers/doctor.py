@@ -65,7 +65,8 @@ def check_dataset(
     except ValueError as error:
         pairs, note = layout.pairs, ""
         mend = "add images, or add the missing folders"
-        findings.append(Finding(ERROR, layout.root.name, str(error), mend))
+        finding = str(error).removeprefix(f"{layout.root} ")
+        findings.append(Finding(ERROR, layout.root.name, finding, mend))
     if note:
         mend = "nothing; to choose yourself, make folders train, val and test"
         findings.append(Finding(NOTE, layout.root.name, note, mend))
@@ -182,7 +183,7 @@ def _check_amount(records):
             mend = "add images from further samples; until then read scores with care"
         is_poor = is_train and patches < FEW_PATCHES
         findings.append(Finding(WARNING if is_poor else NOTE, split, finding, mend))
-    if records and not any(record.n_labels for record in records):
+    if records and all(record.n_labels == 0 for record in records):
         finding = "no mask has any object"
         mend = "check that the masks were exported as label images"
         findings.append(Finding(ERROR, "all masks", finding, mend))

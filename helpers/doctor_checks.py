@@ -18,6 +18,7 @@ SATURATED_SHARE = 0.01
 CAMERA_MAXIMA = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 MANY_CLASSES = 10
 MANY_PIECES = 5
+SPECK_PIXELS = 16
 READ_ERRORS = (ValueError, OSError, ImportError)
 
 
@@ -135,7 +136,8 @@ def _check_shapes(shape, labels, file, patch_size):
         findings.append(Finding(ERROR, file, finding, mend))
     patch = _patch_shape(shape, patch_size)
     if any(n < p for n, p in zip(shape, patch, strict=True)):
-        finding = f"image of {' x '.join(map(str, shape))} is smaller than the patch ({patch})"
+        sides = [" x ".join(map(str, lengths)) for lengths in (shape, patch)]
+        finding = f"image of {sides[0]} is smaller than the patch ({sides[1]})"
         mend = "choose a smaller patch, or leave the image out"
         findings.append(Finding(ERROR, file, finding, mend))
     return findings
@@ -159,7 +161,7 @@ def _examine_mask(pair, record, task):
     pieces, label_of, size_of = find_pieces(labels)
     counts = Counter(label_of[1:].tolist())
     record.n_labels, record.max_label = len(counts), max(counts, default=0)
-    if _is_grey_picture(size_of[1:], len(counts)):
+    if _is_grey_picture(label_of[1:], size_of[1:]):
         finding = f"{len(counts)} values scattered over {len(size_of) - 1} specks: no label image"
         mend = (
             "export the mask again as TIFF or PNG, without smoothing, JPEG or resizing; if values "
@@ -220,9 +222,16 @@ def _check_float_mask(mask, file):
     return [Finding(WARNING, file, finding, mend)]
 
 
-def _is_grey_picture(sizes, n_labels):
-    # real label images had up to 5 pieces per label, JPEG artefacts and grey pictures 20 and more
-    return n_labels > 10 and len(sizes) > 10 * n_labels and np.median(sizes) <= 4
+def _is_grey_picture(label_of, size_of):
+    """Return whether values come in specks, as noise or JPEG artefacts do."""
+    largest = np.zeros(label_of.max(initial=0) + 1, int)
+    np.maximum.at(largest, label_of, size_of)
+    largest = largest[largest > 0]
+    return (
+        len(largest) > MANY_CLASSES
+        and len(size_of) > 2 * len(largest)
+        and np.median(largest) <= SPECK_PIXELS
+    )
 
 
 def _check_numbers(record, dtype, task):

@@ -25,7 +25,7 @@ class Record:
     """What is kept of a pair when its pixels are gone.
 
     `pieces` has, for each label in more than one piece, the sizes of its pieces in pixels,
-    the largest first.
+    the largest first. `n_labels` is None where the mask cannot be read.
     """
 
     split: str
@@ -39,7 +39,7 @@ class Record:
     image_hash: str = ""
     mask_hash: str = ""
     thumbnail: np.ndarray | None = None
-    n_labels: int = 0
+    n_labels: int | None = None
     max_label: int = 0
     pieces: dict[int, list[int]] = field(default_factory=dict)
 

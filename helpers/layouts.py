@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.images import IMAGE_SUFFIXES, file_stem, read_image_axes, read_labels
+from helpers.formats import load_npz
+from helpers.images import IMAGE_SUFFIXES, check_labels, file_stem, read_image_axes, read_labels
 
 __all__ = [
     "Layout",
@@ -233,8 +234,6 @@ def _find_one_per_folder(folder, layout):
 
 
 def _find_in_npz(files, layout):
-    from helpers.formats import load_npz
-
     arrays = {}
     for path in files:
         for key, array in load_npz(path).items():
@@ -293,13 +292,15 @@ def read_pair_labels(pair):
     Of one file per object, the file whose name sorts first (2 before 10) becomes label 1.
     Where objects overlap the lower number wins.
     """
-    from helpers.images import check_labels
-
     if isinstance(pair.mask, Path):
         return read_labels(pair.mask)
     if not isinstance(pair.mask, tuple):
         return check_labels(pair.mask, pair.name).astype(np.int32)
-    labels = 0
-    for number, path in reversed(list(enumerate(pair.mask, start=1))):
-        labels = np.where(read_labels(path) > 0, np.int32(number), labels)
+    masks = [read_labels(path) > 0 for path in pair.mask]
+    if len({mask.shape for mask in masks}) > 1:
+        shapes = ", ".join(sorted({str(mask.shape) for mask in masks}))
+        raise ValueError(f"{pair.name}: its masks differ in shape ({shapes}); export them again")
+    labels = np.zeros(masks[0].shape, np.int32)
+    for number, mask in reversed(list(enumerate(masks, start=1))):
+        labels[mask] = number
     return labels

@@ -234,7 +234,7 @@ def plot_differences(
         ax.plot(np.mean(values), row, "o", markersize=6, color=PALETTE[4])
     ax.axvline(0, color="black", linewidth=0.8, zorder=0)
     ax.set_yticks(range(len(differences)), differences)
-    ax.set_ylim(len(differences) - 0.5, -0.5)
+    ax.set(ylim=(len(differences) - 0.5, -0.5), xlabel="difference of the score; grey dots: images")
     return ax
 
 

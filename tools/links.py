@@ -24,15 +24,25 @@ BADGE_LINK = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*/(\d\d_\w+)\.ipy
 BRANCH = "main"
 
 
+def read(path: Path) -> str:
+    """Return the text of a file; Windows would not take UTF-8 by itself."""
+    return path.read_text(encoding="utf-8")
+
+
 def address() -> str:
     """Return the repository's public address."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project["urls"]["Repository"].rstrip("/")
+    urls = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["urls"]
+    return urls["Repository"].rstrip("/").removesuffix(".git")
 
 
 def badge(name: str) -> str:
     """Return the Markdown of the Colab badge of the notebook called `name`."""
-    owner_and_name = address().removeprefix("https://github.com/")
+    host, _, owner_and_name = address().partition("://github.com/")
+    if not owner_and_name:
+        raise SystemExit(
+            f"pyproject.toml: Repository is {host}, but Colab opens notebooks from "
+            "https://github.com/OWNER/NAME only: give such an address"
+        )
     link = f"https://colab.research.google.com/github/{owner_and_name}/blob/{BRANCH}/notebooks"
     return f"[![Open in Colab]({BADGE})]({link}/{name}.ipynb)"
 
@@ -44,13 +54,13 @@ def with_badges(text: str) -> str:
 
 def setup_cell() -> str:
     """Return the source of the setup cell that all notebooks share."""
-    template = (ROOT / "tools" / "setup_cell.py").read_text()
+    template = read(ROOT / "tools" / "setup_cell.py")
     return template.replace("REPOSITORY_ADDRESS", address()).strip()
 
 
 def renewed(path: Path) -> str:
     """Return the text that the file at `path` should have."""
-    text = path.read_text()
+    text = read(path)
     if path.suffix != ".ipynb":
         return with_badges(text)
     notebook = nbformat.reads(text, as_version=4)
@@ -67,13 +77,13 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only compare")
     options = parser.parse_args()
     files = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    stale = [path for path in files if renewed(path).strip() != path.read_text().strip()]
+    stale = [path for path in files if renewed(path).strip() != read(path).strip()]
     for path in stale:
         name = path.relative_to(ROOT).as_posix()
         if options.check:
             print(f"{name}: badges or setup cell out of step: run `make links`")
         else:
-            path.write_text(renewed(path))
+            path.write_text(renewed(path), encoding="utf-8", newline="\n")
             print(f"{name}: renewed")
     if not stale:
         print("badges and setup cells are in step with pyproject.toml")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = {"cpu": ROOT / "requirements.lock", "gpu": ROOT / "requirements-gpu.lock"}
+EXTRAS = ("test", "build")  # besides "cpu" or "gpu"
 CONDA = ROOT / "environment.yml"
 CONDA_HEAD = """\
 # One command creates the environment and registers the Jupyter kernel `microseg`:
@@ -40,16 +41,34 @@ dependencies:
 """
 
 
+def read(path: Path) -> str:
+    """Return the text of a file; Windows would not take UTF-8 by itself."""
+    return path.read_text(encoding="utf-8")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file with the same bytes on every system."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_project() -> dict:
+    """Return the contents of pyproject.toml."""
+    return tomllib.loads(read(ROOT / "pyproject.toml"))
+
+
+def oldest_python() -> str:
+    """Return the oldest Python version that pyproject.toml allows, such as "3.11"."""
+    return re.search(r">=\s*([\d.]+)", read_project()["project"]["requires-python"])[1]
+
+
 def digest(variant: str) -> str:
     """Return a digest of everything in pyproject.toml that decides the lock of `variant`."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = read_project()
     extras = project["project"]["optional-dependencies"]
     asked = [
         project["project"]["requires-python"],
         project["project"]["dependencies"],
-        extras[variant],
-        extras["test"],
-        extras["build"],
+        *(extras[name] for name in (variant, *EXTRAS)),
         project["tool"]["uv"],
     ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
@@ -63,16 +82,19 @@ def header(variant: str) -> str:
 def resolve(variant: str, *, upgrade: bool) -> None:
     """Resolve pyproject.toml into the lock of `variant` with uv."""
     lock = LOCKS[variant]
-    command = ["uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header", "-q"]
-    command += ["--no-emit-index-url", "--no-annotate", "--extra", variant, "--extra", "test", "--extra", "build"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
+    # Without it uv takes the version of the Python at hand as the oldest one.
+    command += ["--python-version", oldest_python()]
+    command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+    command += [f"--extra={extra}" for extra in (variant, *EXTRAS)]
     command += ["--upgrade"] if upgrade else []
     subprocess.run([*command, "pyproject.toml", "-o", lock.name], cwd=ROOT, check=True)
-    lock.write_text(header(variant) + lock.read_text())
+    write(lock, header(variant) + read(lock))
 
 
 def pins(lock: Path) -> list[str]:
     """Return the `name==version ; marker` lines of a lock, without hashes."""
-    return re.findall(r"^([a-z0-9][^\s=]*==[^\\\n]+?) *\\?$", lock.read_text(), flags=re.M)
+    return re.findall(r"^([a-z0-9][^\s=]*==[^\\\n]+?) *\\?$", read(lock), flags=re.M)
 
 
 def conda_file() -> str:
@@ -86,9 +108,9 @@ def out_of_step() -> list[str]:
     wrong = [
         f"{lock.name} is not in step with pyproject.toml: run `make lock`"
         for variant, lock in LOCKS.items()
-        if not lock.exists() or not lock.read_text().startswith(header(variant))
+        if not lock.exists() or not read(lock).startswith(header(variant))
     ]
-    if not wrong and (not CONDA.exists() or CONDA.read_text() != conda_file()):
+    if not wrong and (not CONDA.exists() or read(CONDA) != conda_file()):
         wrong.append(f"{CONDA.name} is not in step with requirements-gpu.lock: run `make lock`")
     return wrong
 
@@ -105,7 +127,7 @@ def main() -> int:
         return len(wrong) > 0
     for variant in LOCKS:
         resolve(variant, upgrade=options.upgrade)
-    CONDA.write_text(conda_file())
+    write(CONDA, conda_file())
     return 0
 
 

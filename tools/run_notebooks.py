@@ -1,8 +1,8 @@
 """Run every notebook in order and print the leaderboard.
 
-    python tools/run_notebooks.py                 # executed copies go to runs/notebooks/
-    python tools/run_notebooks.py --in-place      # keep the outputs in notebooks/
-    python tools/run_notebooks.py 04 10           # only those whose name starts so
+python tools/run_notebooks.py                 # executed copies go to runs/notebooks/
+python tools/run_notebooks.py --in-place      # keep the outputs in notebooks/
+python tools/run_notebooks.py 04 10           # only those whose name starts so
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[1]
+EXECUTED = ROOT / "runs" / "notebooks"
 CELL_TIMEOUT_S = 24 * 3600
 
 
@@ -34,38 +35,31 @@ def select(prefixes: list[str]) -> list[Path]:
 def execute(path: Path, target: Path) -> float:
     """Execute the notebook at `path`, write it to `target`, and return the seconds it took.
 
-    The notebook is written also when a cell fails, so that the error can be read in place.
+    What a failed or interrupted run made goes to runs/notebooks, so that the error can be read
+    in place and a notebook with good outputs is never replaced by a broken one.
     """
     notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
     client = NotebookClient(
-        notebook, timeout=CELL_TIMEOUT_S, resources=resources, record_timing=False
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        coalesce_streams=True,
     )
     start = time.perf_counter()
     try:
         client.execute()
-    except CellExecutionError as error:
-        target = ROOT / "runs" / "notebooks" / path.name
-        raise SystemExit(f"\n{path.name} failed; see {target.relative_to(ROOT)}\n{error}") from None
-    finally:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for cell in notebook.cells:
-            if cell.cell_type == "code" and cell.outputs:
-                cell.outputs = merge_streams(cell.outputs)
-        nbformat.write(notebook, target)
+    except (CellExecutionError, DeadKernelError, KeyboardInterrupt) as error:
+        write(notebook, EXECUTED / path.name)
+        raise SystemExit(f"\n{path.name} failed; see {EXECUTED / path.name}\n{error}") from None
+    write(notebook, target)
     return time.perf_counter() - start
 
 
-def merge_streams(outputs: list) -> list:
-    """Return the outputs with consecutive pieces of one stream joined, as Jupyter shows them."""
-    merged: list = []
-    for output in outputs:
-        last = merged[-1] if merged else {}
-        if output.output_type == "stream" and last.get("name") == output.name:
-            last["text"] += output.text
-        else:
-            merged.append(output)
-    return merged
+def write(notebook: nbformat.NotebookNode, target: Path) -> None:
+    """Write the notebook to `target`, whose folder need not exist."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
 
 
 def print_leaderboard() -> None:
@@ -85,7 +79,7 @@ def main() -> int:
     parser.add_argument("prefixes", nargs="*", help="first characters of the notebooks to run")
     parser.add_argument("--in-place", action="store_true", help="write outputs into notebooks/")
     options = parser.parse_args()
-    folder = ROOT / "notebooks" if options.in_place else ROOT / "runs" / "notebooks"
+    folder = ROOT / "notebooks" if options.in_place else EXECUTED
     total = 0.0
     for path in select(options.prefixes):
         print(f"{path.stem:24s}", end=" ", flush=True)
