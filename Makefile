@@ -4,18 +4,20 @@
 #   make outputs     the same, and keep the executed notebooks in notebooks/ (for committing)
 #   make test        lint, lock, links, unit tests, every notebook
 #   make lab         JupyterLab with the kernel `microseg`
+#   make e2e         "Run All" of notebook 04 in JupyterLab in a real browser
+#   make colab-check, make conda-check   the setup cell and environment.yml, in empty environments
 PYTHON ?= python3
 VENV   ?= .venv
 UV     := uv==0.13.8
 # An environment made with GPU=1 stays one.
-LOCK   := requirements$(if $(GPU)$(wildcard $(VENV)/.installed-requirements-gpu.lock),-gpu).lock
+LOCK   := requirements$(if $(filter-out 0,$(GPU))$(wildcard $(VENV)/.installed-requirements-gpu.lock),-gpu).lock
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP  := $(VENV)/.installed-$(LOCK)
 export PATH := $(abspath $(BIN)):$(PATH)
 # Settings of the user's own Jupyter must not change which kernel the notebooks get.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: venv notebooks outputs test lint lab bench lock links colab-check e2e clean
+.PHONY: venv notebooks outputs test lint lab bench lock links colab-check conda-check e2e clean
 .DEFAULT_GOAL := venv
 
 venv: $(STAMP)
@@ -43,7 +45,8 @@ lint: venv
 
 test: lint
 	$(BIN)/python -m pytest
-	MICROSEG_PRESET=test MICROSEG_RUNS=$(abspath .cache/test-runs) \
+	rm -rf .cache/test-runs
+	MICROSEG_PRESET=test MICROSEG_RUNS="$(CURDIR)/.cache/test-runs" \
 	  $(BIN)/python -m pytest -o addopts= -v --nbval-lax notebooks
 
 lab: venv
@@ -61,8 +64,13 @@ links: venv
 colab-check: venv
 	$(BIN)/python tests/colab/check.py
 
+conda-check: venv
+	$(BIN)/python tests/conda/check.py
+
+# Adds the browser driver's library to the environment; nothing else in it moves.
 e2e: venv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra e2e
 	$(BIN)/python tests/e2e/run_all.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .cache build .pytest_cache .ruff_cache *.egg-info

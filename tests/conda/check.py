@@ -20,6 +20,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED_GB = 15
+UV = (sys.executable, "-m", "uv")
 
 INSIDE = """
 import helpers, data_download
@@ -48,7 +49,7 @@ def read_steps() -> tuple[str, list[str]]:
 
 def find_python(version: str) -> str:
     """Return a Python of this version, or the one that runs this script if there is none."""
-    command = ["uv", "python", "find", "--no-python-downloads", version]
+    command = [*UV, "python", "find", "--no-python-downloads", version]
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode == 0:
         return found.stdout.strip()
@@ -65,7 +66,7 @@ def clean_environment(venv: Path) -> dict[str, str]:
 
 def make_venv(folder: Path, python: str) -> Path:
     """Make an environment that holds Python and the newest pip, and return its Python."""
-    make = ["uv", "venv", "--quiet", "--no-python-downloads", "--seed", "--python", python]
+    make = [*UV, "venv", "--quiet", "--no-python-downloads", "--seed", "--python", python]
     subprocess.run([*make, folder], check=True)
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
