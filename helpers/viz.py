@@ -6,6 +6,7 @@ Single images live in `helpers.viz_images`, overlays and error panels in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,12 +45,22 @@ PANEL_KINDS = ("image", "labels", "overlay", "contours", "prob")
 
 
 def set_style() -> None:
-    """Set matplotlib's defaults for the notebooks: small, plain, colour-blind-safe figures."""
+    """Set matplotlib's defaults for the notebooks: small, plain, colour-blind-safe figures.
+
+    Notes
+    -----
+    In a notebook, figures are stored as JPEG, a third of the size of PNG for noisy images.
+    """
     import matplotlib as mpl
+
+    if "ipykernel" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 88})
 
     mpl.rcParams.update(
         {
-            "figure.dpi": 110,
+            "figure.dpi": 100,
             "figure.figsize": (4, 2.8),
             "figure.constrained_layout.use": True,
             "font.size": 9,

@@ -13,4 +13,4 @@ if "google.colab" in sys.modules:
     importlib.import_module("helpers.colab").install_missing()
 elif importlib.util.find_spec("helpers") is None:  # not installed: started from notebooks/
     sys.path.insert(0, str(pathlib.Path.cwd().parent))
-importlib.import_module("helpers")  # first, so that older packages work and stay quiet
+_ = importlib.import_module("helpers")  # first, so that older packages work and stay quiet
