@@ -13,6 +13,9 @@ UV     := uv==0.13.8
 LOCK   := requirements$(if $(filter-out 0,$(GPU))$(wildcard $(VENV)/.installed-requirements-gpu.lock),-gpu).lock
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP  := $(VENV)/.installed-$(LOCK)
+# What --clear and clean may delete: an environment, or an empty folder; never files of yours.
+CHECK_VENV = @test -e $(VENV)/pyvenv.cfg || test -z "$$(ls -A $(VENV) 2>/dev/null)" || { \
+	  echo "$(VENV) holds files but is no Python environment: give VENV another name" >&2; exit 1; }
 export PATH := $(abspath $(BIN)):$(PATH)
 # Settings of the user's own Jupyter must not change which kernel the notebooks get.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -25,6 +28,7 @@ venv: $(STAMP)
 $(STAMP): $(LOCK) pyproject.toml tools/kernel/kernel.json
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  f'Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make venv PYTHON=python3.12')"
+	$(CHECK_VENV)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $(LOCK)
@@ -73,4 +77,5 @@ e2e: venv
 	$(BIN)/python tests/e2e/run_all.py
 
 clean:
+	$(CHECK_VENV)
 	rm -rf $(VENV) .cache build .pytest_cache .ruff_cache *.egg-info

@@ -164,10 +164,11 @@ def write_items(items, folder, entry, seed):
 
 
 def _add_noise(image, split, seed, *, sigma=0, splits=()):
+    from helpers.noise import add_gaussian_noise
+
     if split not in splits:
         return image
-    noise = np.random.default_rng(seed).normal(0, sigma, image.shape)
-    return (image + noise).astype(np.float32)
+    return add_gaussian_noise(image, sigma=sigma, rng=np.random.default_rng(seed))
 
 
 def _pixel_size(entry, name):

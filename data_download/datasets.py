@@ -61,6 +61,11 @@ def find_dataset(name):
         If there is none of this name; the message lists all and the closest.
     """
     registry = load_registry()
+    if name in sample_names():
+        raise ValueError(
+            f"{name!r} is a built-in sample, not a data set to fetch: make it with "
+            f"python -m data_download sample {name}"
+        )
     if name not in registry:
         raise ValueError(unknown_name(name, registry, "data set"))
     return registry[name]
@@ -81,8 +86,8 @@ def resolve_dataset(name_or_path, *, seed=42):
     ----------
     name_or_path : str or path
         The name of a built-in sample (made if it is not there yet), the name of a data set of
-        the registry (fetched if it is not there yet), or an existing folder. Names go first:
-        for a folder of the same name write ``./NAME``.
+        the registry (fetched if it is not there yet), or an existing folder (``~`` is the home
+        folder). Names go first: for a folder of the same name write ``./NAME``.
     seed : int
         Seed of a sample; each seed has its own folder.
 
@@ -102,8 +107,11 @@ def resolve_dataset(name_or_path, *, seed=42):
     if name in registry:
         folder = data_folder() / name
         return folder if (folder / MANIFEST).exists() else fetch_dataset(name)
-    if Path(name_or_path).is_dir():
-        return Path(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ValueError(f"{path} is one file: put it into a folder of its own and give that")
     what = "sample, data set or existing folder"
     raise ValueError(unknown_name(name, [*samples, *registry], what))
 
@@ -179,7 +187,8 @@ def new_folder(target, *, overwrite=False):
     target : path
         Folder to make.
     overwrite : bool
-        Replace it if it exists; the old one goes when the new one is complete.
+        Replace it if it exists and is empty or was made here; the old one goes when the new
+        one is complete.
 
     Yields
     ------
@@ -189,11 +198,16 @@ def new_folder(target, *, overwrite=False):
     Raises
     ------
     ValueError
-        If the target exists and `overwrite` is False.
+        If the target exists and `overwrite` is False, or it holds files of the user's own.
     """
     target = Path(target)
     if target.exists() and not overwrite:
         raise ValueError(f"{target} exists already: choose another folder, or overwrite it")
+    if target.exists() and not _may_be_replaced(target):
+        raise ValueError(
+            f"{target} is no data set made here, so it is not overwritten: choose another "
+            "folder, or remove this one by hand"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -201,9 +215,24 @@ def new_folder(target, *, overwrite=False):
         yield work / "new"
         if target.exists():
             target.rename(work / "old")
-        (work / "new").rename(target)
+        try:
+            (work / "new").rename(target)
+        except OSError:
+            if (work / "old").exists():
+                (work / "old").rename(target)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _may_be_replaced(folder):
+    """Return whether a folder is empty or has a manifest with a fingerprint, as made here."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return not any(folder.iterdir())
+    return b"\nfingerprint = " in manifest.read_bytes()
 
 
 def _facts(entry, got, drawn, seed):
@@ -213,10 +242,11 @@ def _facts(entry, got, drawn, seed):
     }
     facts |= {"source": entry.source, "citation": entry.citation, "notes": entry.notes or None}
     facts["seed"] = seed if drawn or "noise" in entry.options else None
-    facts["splits"] = {
-        split: {"from": f"drawn with seed {seed}" if split in drawn else "source"}
-        for split in ("train", "val", "test")
-    }
+    origins = dict.fromkeys(("train", "val", "test"), "source")
+    if n := entry.options.get("layout", {}).get("val_slices"):
+        origins["val"] = f"last {n} slices of the training volume"
+    origins |= dict.fromkeys(drawn, f"drawn with seed {seed}")
+    facts["splits"] = {split: {"from": origin} for split, origin in origins.items()}
     facts["pixel_size_um_by_name"] = entry.options.get("pixel_size_um")
     facts["archives"] = [{"name": f.name, "sha256": sha} for f, _, sha in got]
     return facts

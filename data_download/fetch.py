@@ -90,7 +90,7 @@ def download(file, *, progress=True, report=print):
     path, pin_name = folder / file.name, f"{file.folder}/{file.name}"
     known = file.sha256 or _read_pins().get(pin_name)
     if path.exists() and (known is None or sha256_of(path) == known):
-        check_kind(path)
+        _check_cached(path)
         report(f"{file.name}: already in {folder}")
     else:
         _download_from_any(file, known, folder, progress=progress, report=report)
@@ -102,6 +102,13 @@ def download(file, *, progress=True, report=print):
             f"{cache_folder() / PINS} and checked from now on: sha256 {sha256}"
         )
     return path, sha256
+
+
+def _check_cached(path):
+    try:
+        check_kind(path)
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {path} and fetch again") from error
 
 
 def _download_from_any(file, known, folder, *, progress, report):

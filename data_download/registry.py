@@ -43,7 +43,7 @@ class DataSet:
     axes : str
         Axes of one image: YX, ZYX or YXC.
     layout : str
-        Name of the converter in `data_download.convert`.
+        A key of `data_download.layouts.LAYOUTS`.
     files : list of RemoteFile
         What to download.
     pixel_size_um : list of float or None
@@ -51,7 +51,7 @@ class DataSet:
     notes : str
         What else the user should know.
     options : dict
-        Keyword options of the converter.
+        Keyword options of the conversion; see the head of `registry.toml`.
     """
 
     name: str

@@ -1,10 +1,12 @@
 """Unpacking of downloaded archives, which are not trusted."""
 
+import lzma
 import re
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +26,16 @@ PLAIN_SUFFIXES = (".tif", ".tiff", ".png", ".npz")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
 CHUNK = 2**20
+# What the decoders of the standard library raise on damaged or unknown content.
+DAMAGE_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ def unpack(archive, folder):
                 _check_members(members, archive)
                 for member in members:
                     _write_member(member, folder, archive)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (*DAMAGE_ERRORS, ValueError) as error:
         shutil.rmtree(folder)
         if isinstance(error, ValueError):
             raise
@@ -227,7 +239,7 @@ def read_npz(path):
         for key in stream.files:
             try:
                 arrays[key] = stream[key]
-            except ValueError as error:
+            except (*DAMAGE_ERRORS, ValueError) as error:
                 raise ValueError(_object_array_message(path, key, error)) from error
     return arrays
 

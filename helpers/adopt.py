@@ -131,26 +131,33 @@ def add_baselines(results: Sequence[RunScores]) -> list[Run]:
     list of Run
         New runs, one for each group of `helpers.comparison.fair_groups` that holds label
         images, no baseline, and the whole test set of data that did not change since. A line
-        is printed for each, also where the data do not allow one (colour images, no ``val``).
+        is printed for each, also where the data do not allow one (colour images, no ``val``)
+        or the baseline of other test images of that data set has its place.
     """
     made = []
+    taken = {r.run.dataset for r in results if r.run.method == BASELINE and _is_current(r)}
     for name, group in fair_groups(results).items():
         run, has_one = group[0].run, BASELINE in [result.run.method for result in group]
-        if (
-            group[0].kind != "labels"
-            or has_one
-            or fingerprint(run.data_folder) != group[0].fingerprint
-        ):
+        if group[0].kind != "labels" or has_one or not _is_current(group[0]):
             continue
         seed = run.params["seed"]
         try:
             test = {pair.name for pair in _split(run.data_folder, seed)["test"]}
-            if test == set(group[0].scores.names):
-                made.append(run_baseline(run.dataset, data_folder=run.data_folder, seed=seed))
-                print(f"{name}: made the run {BASELINE}, tuned on the validation images")
+            if test != set(group[0].scores.names):
+                continue
+            if run.dataset in taken:  # its folder would be moved aside
+                raise ValueError(f"{run.dataset}/{BASELINE} is the run of other test images")
+            made.append(run_baseline(run.dataset, data_folder=run.data_folder, seed=seed))
+            taken.add(run.dataset)
+            print(f"{name}: made the run {BASELINE}, tuned on the validation images")
         except ValueError as error:
             print(f"{name}: no baseline: {error}")
     return made
+
+
+def _is_current(result: RunScores) -> bool:
+    """Tell whether the data are still those of the run."""
+    return fingerprint(result.run.data_folder) == result.fingerprint
 
 
 def _split(data_folder: str | Path, seed: int) -> dict[str, list[Pair]]:

@@ -66,7 +66,7 @@ def find_twins(records):
 
     Parameters
     ----------
-    records : list of helpers.doctor_checks.Record
+    records : list of helpers.doctor_findings.Record
         All readable pairs.
 
     Returns

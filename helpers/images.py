@@ -81,7 +81,13 @@ def read_image_axes(path, *, scene=None):
             f"{path.name}: the format {path.suffix or '(no ending)'} is not known; save the image "
             "as TIFF (in Fiji: File > Save As > Tiff)"
         )
-    return order_axes(*decode(path, scene))
+    image, axes = decode(path, scene)
+    if not image.size or image.dtype.kind not in "biufc":
+        raise ValueError(
+            f"{path.name}: shape {image.shape} and type {image.dtype} are no image; save an array "
+            "of numbers with at least one pixel"
+        )
+    return order_axes(image, axes)
 
 
 def _check_exists(path):

@@ -106,6 +106,8 @@ def find_pairs(root):
     root = Path(root)
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist: check the path of the data folder")
+    if root.is_file() and root.suffix.lower() != ".npz":
+        raise ValueError(f"{root} is one file: give the folder of the data set, or an npz file")
     layout = Layout(root)
     folders = _split_folders(root) if root.is_dir() else {}
     for split, folder in folders.items():
@@ -169,7 +171,7 @@ def _image_files(folder, layout):
 
 def _natural_order(path):
     """Sort 2 before 10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _pair_files(images, masks, layout):
@@ -252,6 +254,9 @@ def _find_in_npz(files, layout):
 
 
 def _pair_arrays(split, arrays, layout):
+    for part in "xy":
+        if (part, split) in arrays:
+            _check_array(*arrays[part, split], f"{part.upper()}_{split}")
     (path, x), (_, y) = (arrays.get((part, split), (None, ())) for part in "xy")
     if len(x) != len(y):
         path = path or arrays["y", split][0]
@@ -263,6 +268,15 @@ def _pair_arrays(split, arrays, layout):
         Pair(f"{split}_{i:04d}", image, mask)
         for i, (image, mask) in enumerate(zip(x, y, strict=False))
     ]
+
+
+def _check_array(path, array, name):
+    n_axes = array.ndim - (array.ndim > 3 and array.shape[-1] == 1)
+    if n_axes not in (3, 4) or not array.size or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{path.name}: {name} has shape {array.shape} and type {array.dtype}; save images as "
+            "numbers with axes NYX, NZYX or NYXC, masks with NYX or NZYX"
+        )
 
 
 def list_images(folder):

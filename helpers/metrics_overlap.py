@@ -125,17 +125,24 @@ def assign_pairs(table: Overlap, threshold: float) -> np.ndarray:
         of such choices the one with the largest sum of IoU.
     """
     pairs = np.flatnonzero(table.iou >= threshold)
+    i, j = table.i[pairs], table.j[pairs]
+    sole = (np.bincount(i)[i] == 1) & (np.bincount(j)[j] == 1)
+    return np.sort(np.concatenate([pairs[sole], _assign_contested(table, pairs[~sole])]))
+
+
+def _assign_contested(table: Overlap, pairs: np.ndarray) -> np.ndarray:
+    """Choose among pairs that share objects; few, so a dense table of them does no harm."""
+    if not pairs.size:
+        return pairs
     rows, row = np.unique(table.i[pairs], return_inverse=True)
     columns, column = np.unique(table.j[pairs], return_inverse=True)
-    if rows.size == columns.size == pairs.size:
-        return pairs
     # most pairs first, then the largest IoU: the sum of IoU can never outweigh one pair
     gain = np.zeros((rows.size, columns.size))
     gain[row, column] = 1 + table.iou[pairs] / (2 * min(gain.shape))
     position = np.full(gain.shape, -1)
     position[row, column] = pairs
     chosen = position[linear_sum_assignment(gain, maximize=True)]
-    return np.sort(chosen[chosen >= 0])
+    return chosen[chosen >= 0]
 
 
 def find_merges(table: Overlap) -> np.ndarray:

@@ -35,6 +35,11 @@ _RECORDED_PACKAGES = (
     "numpy scipy scikit-image tensorflow keras stardist csbdeep n2v imgaug segmentation-models"
 ).split()
 
+_NEEDED = {  # what the evaluation reads of a run
+    "params.json": ("seed", "data"),
+    "summary.json": "n_test seed seconds_train seconds_predict scores baseline".split(),
+}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -253,13 +258,15 @@ def find_runs(root: str | Path | None = None) -> list[Run]:
 
 
 def _fault(folder: Path) -> str | None:
-    for name in ("params.json", "summary.json"):
+    for name, needed in _NEEDED.items():
         if not (folder / name).is_file():
             return f"it has no {name}, so its notebook did not finish. Run it again."
         try:
-            read_json(folder / name)
+            content = read_json(folder / name)
         except ValueError:
             return f"{name} cannot be read as JSON. Run its notebook again."
+        if missing := [key for key in needed if key not in content]:
+            return f"{name} has no {', '.join(missing)}. Run its notebook again."
     return None
 
 

@@ -65,7 +65,7 @@ class TrainingFiles:
                     arrays = [file[name] for name in sorted(file.files) if name != "facts"]
                     return json.loads(str(file["facts"])), arrays
             except _UNREADABLE as error:
-                print(f"{path.name} cannot be read ({error}): looking for the epoch before it.")
+                print(f"{path.name} cannot be read ({error}): it is left out.")
         return None, []
 
     def save_history(self, rows: list[dict]) -> None:

@@ -27,13 +27,17 @@ def contrast_limits(
     Returns
     -------
     black, white : float
-        Limits with ``black < white``, also for a constant image (shown black).
+        Limits with ``black < white``, also for a constant image (shown black); 0 and 1 for a
+        mask of truth values.
 
     Examples
     --------
     >>> contrast_limits(np.arange(101), low=10, high=90)
     (10.0, 90.0)
     """
+    image = np.asarray(image)
+    if image.dtype == bool:  # NumPy cannot take percentiles of them
+        return 0.0, 1.0
     black, white = (float(v) for v in np.nanpercentile(image, [low, high]))
     return (black, white) if white > black else (black, black + 1)
 
@@ -50,7 +54,8 @@ def show_image(ax, image: np.ndarray, *, title: str | None = None, limits=None, 
     title : str, optional
         Title above the image.
     limits : (float, float), optional
-        Intensities shown as black and white; by default `contrast_limits`.
+        Intensities shown as black and white; by default `contrast_limits`. Colour of 8 bits
+        or between 0 and 1 is shown as it is.
     cmap : str
         Colour map of grey images.
 
@@ -60,7 +65,10 @@ def show_image(ax, image: np.ndarray, *, title: str | None = None, limits=None, 
         The same axes.
     """
     image = np.asarray(image)
-    if image.ndim == 3:
+    if image.ndim == 3 and image.dtype.kind in "iu" and image.max(initial=0) > 255:
+        black, white = contrast_limits(image) if limits is None else limits
+        ax.imshow(np.clip((image - float(black)) / (white - black), 0, 1))
+    elif image.ndim == 3:
         ax.imshow(image)
     else:
         black, white = contrast_limits(image) if limits is None else limits
@@ -118,7 +126,8 @@ def add_scale_bar(
 def _round_length(longest: float) -> float:
     """Return the largest of 1, 2 or 5 times a power of ten that is not above `longest`."""
     exponent = int(np.floor(np.log10(longest)))
-    steps = [float(f"{step}e{exponent}") for step in (1, 2, 5)]
+    # 0.5, because the logarithm of a number just below a power of ten is rounded up
+    steps = [float(f"{step}e{exponent}") for step in (0.5, 1, 2, 5)]
     return max(step for step in steps if step <= longest)
 
 

@@ -8,7 +8,7 @@ from helpers.adopt import add_baselines, adopt_labels, run_baseline
 from helpers.datasets import load_dataset
 from helpers.images import write_labels
 from helpers.rescore import score_run, score_runs
-from helpers.runs import find_runs
+from helpers.runs import find_runs, open_run
 
 
 @pytest.fixture
@@ -103,6 +103,25 @@ def test_baselines_are_added_once_and_only_where_they_compare(data, project, cap
     assert score_run(added).key == results[0].key
     assert "cells: made the run otsu_watershed" in capsys.readouterr().out
     assert add_baselines(score_runs(find_runs())) == []
+
+
+def test_baselines_of_two_splits_do_not_replace_each_other(project, capsys):  # noqa: F811
+    make_data(project / "all", [f"i{k}" for k in range(10)])
+    flat = (project / "all" / "test").rename(project / "flat")
+    runs = []
+    for seed in (7, 8):
+        names = load_dataset(flat, seed=seed)["test"].names
+        params = {"params": {}, "seed": seed, "data_folder": flat, "test_names": names}
+        run = open_run("cells", f"net_{seed}", **params)
+        for name in names:
+            run.save_labels(name, TRUE)
+        run.finish(scores={}, baseline={}, n_test=len(names), seconds_train=1, seconds_predict=1)
+        runs.append(run)
+    assert runs[0].params["data"]["test_names"] != runs[1].params["data"]["test_names"]
+    assert len(add_baselines(score_runs(runs))) == 1
+    assert "cells/otsu_watershed is the run of other test images" in capsys.readouterr().out
+    assert add_baselines(score_runs(find_runs())) == []
+    assert not (project / "runs" / "cells" / ".previous").exists()
 
 
 def test_no_baseline_for_changed_or_unsuitable_data(data, project, capsys):  # noqa: F811

@@ -124,8 +124,35 @@ def test_existing_folder_is_kept_unless_overwrite(archive, tmp_path):
     with pytest.raises(ValueError, match="mine exists already"):
         fetch(to=folder)
     assert (folder / "notes.txt").exists()
+    (folder / "dataset.toml").write_text("pixel_size_um = [0.1, 0.1]")
+    with pytest.raises(ValueError, match="mine is no data set made here, so it is not overwritten"):
+        fetch(to=folder, overwrite=True)
+    assert (folder / "notes.txt").exists()
+
+
+def test_empty_folders_and_data_sets_made_here_can_be_overwritten(archive, tmp_path):
+    folder = tmp_path / "made"
+    folder.mkdir()
     fetch(to=folder, overwrite=True)
-    assert not (folder / "notes.txt").exists() and verify_dataset(folder) == []
+    (folder / "notes.txt").write_text("spoils the fingerprint")
+    fetch(to=folder, overwrite=True)
+    assert verify_dataset(folder) == []
+
+
+def test_old_folder_comes_back_if_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    target = tmp_path / "made"
+    target.mkdir()
+    rename = Path.rename
+
+    def refuse_new(self, to):
+        if self.name == "new":
+            raise PermissionError("in use")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuse_new)
+    with pytest.raises(PermissionError), datasets.new_folder(target, overwrite=True):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_interrupted_fetch_leaves_nothing_and_keeps_the_old(archive, tmp_path, monkeypatch):
@@ -322,6 +349,16 @@ def test_resolve_returns_a_folder_as_it_is(samples, tmp_path):
     assert resolve_dataset(str(tmp_path)) == tmp_path
 
 
+def test_resolve_knows_the_home_folder_and_names_files(samples, tmp_path, monkeypatch):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells.npz").touch()
+    with pytest.raises(ValueError, match=r"cells\.npz is one file: put it into a folder"):
+        resolve_dataset(tmp_path / "cells.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert resolve_dataset("~/cells") == tmp_path / "cells"
+
+
 def test_resolve_names_the_choices(samples):
     with pytest.raises(ValueError, match=r"Did you mean dots\? Choices: dots, dsb2018, .*lucchi"):
         resolve_dataset("dosts")
@@ -363,6 +400,7 @@ def test_command_fetch_sample_verify(samples, archive, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["show", "luchi"], "'luchi' is no data set. Did you mean lucchi"),
+        (["fetch", "dots"], "'dots' is a built-in sample, not a data set to fetch"),
         (["fetch", "nothing"], "'nothing' is no data set. Choices:"),
         (["sample", "dot"], "'dot' is no sample. Did you mean dots?"),
         (["verify", "nowhere"], "nowhere has no dataset.toml"),

@@ -190,6 +190,16 @@ def test_npz_that_cannot_be_used(tmp_path):
     np.savez(tmp_path / "a.npz", pictures=np.zeros((3, 8, 9)))
     with pytest.raises(ValueError, match="a.npz: no X_train, Y_train"):
         load_dataset(tmp_path)
+    for x in (np.zeros((3, 8)), np.zeros((3, 0, 9)), np.full((3, 8, 9), "a"), np.float64(1)):
+        np.savez(tmp_path / "a.npz", X_train=x, Y_train=np.zeros((3, 8, 9), int))
+        with pytest.raises(ValueError, match=r"a.npz: X_train has shape .* axes NYX"):
+            load_dataset(tmp_path)
+
+
+def test_one_image_file_is_no_data_set(tmp_path):
+    write_image(tmp_path / "a.tif", image_of(1))
+    with pytest.raises(ValueError, match="a.tif is one file: give the folder of the data set"):
+        load_dataset(tmp_path / "a.tif")
 
 
 def test_flat_folder_is_split_by_seed(tmp_path):

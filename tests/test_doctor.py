@@ -447,6 +447,27 @@ def test_npz_is_checked_too(tmp_path, healthy_pairs):
     find(tmp_path / "a.npz", "error", "a.npz: test_0000", "same image as a.npz: train_0000")
 
 
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (np.zeros((3, 4, 8, 8, 3)), np.zeros((3, 4, 8, 8), int)),
+        (np.zeros((3, 8, 8)), np.zeros((3, 2, 3, 8, 8), int)),
+        (np.zeros(3), np.zeros(3, int)),
+    ],
+)
+def test_npz_of_odd_shape_is_a_finding(tmp_path, x, y):
+    np.savez(tmp_path / "a.npz", X_train=x, Y_train=y)
+    find(tmp_path / "a.npz", "error", str(tmp_path / "a.npz"), "save images as numbers with axes")
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, SIDE)), np.full((SIDE, SIDE), "a")])
+def test_array_that_is_no_image(folder, image):
+    (folder / TRAIN).unlink()
+    np.save(folder / TRAIN.replace(".tif", ".npy"), image)
+    mend = find(folder, "error", TRAIN.replace(".tif", ".npy"), "are no image")
+    assert "array of numbers" in mend
+
+
 def test_one_file_per_object_is_checked_too(tmp_path, healthy_pairs):
     for i, (image, labels) in enumerate(healthy_pairs):
         write_image(tmp_path / f"id_{i}" / "images" / "a.tif", image)

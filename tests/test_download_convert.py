@@ -8,6 +8,7 @@ import tifffile
 from skimage.io import imsave
 
 from data_download.convert import assign_splits, prepare_pair, write_items
+from data_download.datasets import _facts
 from data_download.layouts import LAYOUTS, Item, afm_name, find_items
 from data_download.registry import DataSet, load_registry
 
@@ -139,6 +140,16 @@ def test_pages_cut_the_validation_volume_with_a_gap(tmp_path):
         ("test", "test"): list(range(10)),
         ("train", "train"): [0, 1, 2, 3, 4],
         ("val", "val"): [8, 9],
+    }
+
+
+def test_manifest_says_that_the_validation_volume_is_cut_off():
+    entry = load_registry()["lucchi"]
+    origins = {split: facts["from"] for split, facts in _facts(entry, [], [], 42)["splits"].items()}
+    assert origins == {
+        "train": "source",
+        "val": "last 17 slices of the training volume",
+        "test": "source",
     }
 
 

@@ -153,6 +153,21 @@ def test_damaged_member_is_named(tmp_path):
         unpack(archive, tmp_path / "out")
 
 
+def test_damaged_compressed_data_are_named(tmp_path):
+    archive = tmp_path / "cells.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as stream:
+        stream.writestr("a.npy", bytes(range(256)) * 9)
+    data = bytearray(archive.read_bytes())
+    data[35:40] = b"\xff" * 5  # the header is 30 bytes and a name of 5
+    archive.write_bytes(data)
+    with pytest.raises(ValueError, match=r"cells\.zip cannot be unpacked .* download it again"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    archive = archive.rename(tmp_path / "cells.npz")
+    with pytest.raises(ValueError, match=r"cells\.npz: array a cannot be read"):
+        read_npz(archive)
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tif", "a.png", "a.npz"])
 def test_content_must_be_what_the_name_says(tmp_path, name):
     (tmp_path / name).write_bytes(b"<html>not here</html>")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,20 @@ def test_two_halves_at_exactly_half_give_one_match():
     assert (s.tp[0], s.fp[0], s.fn[0]) == (1, 1, 0)
     assert s.iou_sum[0] == 0.5
     assert (s.merges, s.splits) == (0, 1)
+
+
+def test_one_tie_among_many_objects_needs_no_table_of_all_pairs():
+    n = 3000  # a table of all would take 72 MB
+    truth = np.repeat(np.arange(1, n + 1), 10).reshape(n, 10)
+    pred = truth.copy()
+    pred[0, 5:] = n + 1  # the first object is cut into halves of IoU 0.5
+    tracemalloc.start()
+    s = score_instances(truth, pred, thresholds=[0.5])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (s.tp[0], s.fp[0], s.fn[0]) == (n, 1, 0)
+    assert s.iou_sum[0] == pytest.approx(n - 0.5)
+    assert peak < 20e6
 
 
 def test_low_thresholds_choose_the_most_matches():

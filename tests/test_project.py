@@ -241,6 +241,33 @@ def test_make_refuses_an_old_python(copy):
     assert not (copy / ".venv").exists()
 
 
+@needs_make
+@pytest.mark.parametrize("target", ["venv", "clean"])
+def test_make_deletes_no_folder_that_is_not_an_environment(copy, target):
+    (copy / "mine").mkdir()
+    (copy / "mine" / "thesis.txt").write_text("years")
+    result = make(copy, target, "VENV=mine", f"PYTHON={sys.executable}")
+    assert result.returncode == 2
+    assert "mine holds files but is no Python environment: give VENV another" in result.stderr
+    assert (copy / "mine" / "thesis.txt").read_text() == "years"
+    (copy / "mine" / "pyvenv.cfg").touch()
+    assert make(copy, "clean", "VENV=mine").returncode == 0
+    assert not (copy / "mine").exists()
+
+
+def test_notebooks_and_leaderboard_mean_the_same_runs_folder(tmp_path, monkeypatch, capsys):
+    main = runpy.run_path(str(ROOT / "tools" / "run_notebooks.py"))["main"]
+    monkeypatch.setitem(main.__globals__, "select", lambda prefixes: [])
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py"])
+    monkeypatch.setenv("MICROSEG_RUNS", "out")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "leaderboard.csv").write_text("method,ap_50\nstardist,0.9\n")
+    assert main() == 0
+    assert "stardist  0.900" in capsys.readouterr().out
+    assert os.environ["MICROSEG_RUNS"] == str(tmp_path / "out")  # kernels run in notebooks/
+
+
 def test_makefile_lists_its_targets():
     assert re.search(r"^\.PHONY: (.*)$", read("Makefile"), re.M)[1].split() == TARGETS.split()
 

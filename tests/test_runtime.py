@@ -243,10 +243,13 @@ def test_incomplete_runs_are_left_out_with_the_reason(project, capsys):
     open_run("b", "half", params={}, seed=1)
     broken = open_run("b", "broken", params={}, seed=1)
     (broken.folder / "summary.json").write_text("{")
+    other = open_run("b", "other", params={}, seed=1)
+    (other.folder / "summary.json").write_text('{"scores": {}, "baseline": {}, "n_test": 1}')
     assert [(run.dataset, run.method) for run in find_runs()] == [("a", "good"), ("b", "good")]
     output = capsys.readouterr().out
     assert "left out b/half: it has no summary.json" in output
     assert "left out b/broken: summary.json cannot be read" in output
+    assert "b/other: summary.json has no seed, seconds_train, seconds_predict" in output
     assert len(find_runs(project / "runs")) == 2
 
 

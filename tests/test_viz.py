@@ -176,6 +176,22 @@ def test_show_image_uses_the_limits_given(ax):
     assert ax.get_title() == "raw"
 
 
+def test_masks_of_truth_values_are_black_and_white(ax):
+    viz.show_image(ax, LABELS > 0)
+    assert ax.images[0].get_clim() == (0, 1)
+    assert viz.contrast_limits(np.ones((2, 2), bool)) == (0, 1)  # all foreground is white
+    viz.show_labels(ax, LABELS > 0, LABELS)
+
+
+def test_colour_of_16_bits_gets_contrast_and_of_8_bits_stays(ax):
+    image = np.zeros((2, 2, 3), np.uint16)
+    image[0] = 1000, 500, 0
+    viz.show_image(ax, image, limits=(0, 1000))
+    assert ax.images[0].get_array()[0, 0].tolist() == [1, 0.5, 0]
+    viz.show_image(ax, (image // 4).astype(np.uint8))
+    assert ax.images[1].get_array()[0, 0].tolist() == [250, 125, 0]
+
+
 def test_row_draws_each_kind(axes):
     panels = [("image", IMAGE, "image"), ("target", LABELS, "overlay"), ("P", IMAGE / 48, "prob")]
     assert viz.show_row(axes, panels) is axes
@@ -226,6 +242,7 @@ def test_volume_can_show_projections_and_labels(axes):
         (0.005, 512, "500 nm", 100),  # 0.64 µm
         (10.0, 1000, "2 mm", 200),  # 2.5 mm
         ((2.0, 0.3, 0.1), 100, "2 µm", 20),  # Z, Y, X: X counts
+        (np.nextafter(1, 0), 400, "50 µm", 50),  # just below 100 µm, whose logarithm rounds to 2
     ],
 )
 def test_scale_bar_has_a_round_length(ax, pixel_size_um, width, text, pixels):

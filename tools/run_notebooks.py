@@ -65,7 +65,7 @@ def write(notebook: nbformat.NotebookNode, target: Path) -> None:
 
 def print_leaderboard() -> None:
     """Print the table that notebook 10 wrote."""
-    leaderboard = Path(os.environ.get("MICROSEG_RUNS", ROOT / "runs")) / "leaderboard.csv"
+    leaderboard = Path(os.environ.get("MICROSEG_RUNS") or ROOT / "runs") / "leaderboard.csv"
     if leaderboard.exists():
         import pandas as pd
 
@@ -81,6 +81,8 @@ def main() -> int:
     parser.add_argument("--in-place", action="store_true", help="write outputs into notebooks/")
     options = parser.parse_args()
     folder = ROOT / "notebooks" if options.in_place else EXECUTED
+    if runs := os.environ.get("MICROSEG_RUNS"):  # meant from here, not from notebooks/
+        os.environ["MICROSEG_RUNS"] = str(Path(runs).absolute())
     total = 0.0
     for path in select(options.prefixes):
         print(f"{path.stem:24s}", end=" ", flush=True)
