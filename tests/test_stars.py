@@ -6,6 +6,7 @@ from skimage.draw import disk, rectangle
 
 from helpers import stars
 from helpers.metrics import score_dataset
+from helpers.runtime import set_seed
 
 
 def draw_discs(rng, shape=(96, 96), n=7):
@@ -78,6 +79,7 @@ def test_steps_grow_with_the_data():
 def trained(tmp_path_factory):
     from stardist.models import Config2D, StarDist2D
 
+    set_seed(0)
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(0)
     images, labels = zip(*[draw_discs(rng) for _ in range(6)], strict=True)
@@ -91,8 +93,8 @@ def trained(tmp_path_factory):
     model = StarDist2D(config, name="model", basedir=str(folder))
     stars.shorten_batch_norm_memory(model)
     stars.train_stars(
-        model, (images[:4], labels[:4]), (images[4:5], labels[4:5]), folder=folder, n_steps=240,
-        n_epochs=4, seed=0,
+        model, (images[:4], labels[:4]), (images[4:5], labels[4:5]), folder=folder, n_steps=480,
+        n_epochs=6, seed=0,
     )  # fmt: skip
     return model, folder, images[4:], labels[4:]
 
