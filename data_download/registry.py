@@ -38,7 +38,7 @@ class DataSet:
     Attributes
     ----------
     name, title, modality, task, licence, citation, source, sizes : str
-        Facts; `task` is "instances" or "semantic", `source` the page of the data set, `sizes`
+        Facts; `task` is "instance" or "semantic", `source` the page of the data set, `sizes`
         counts and bytes in words.
     axes : str
         Axes of one image: YX, ZYX or YXC.

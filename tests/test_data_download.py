@@ -429,3 +429,20 @@ def test_command_runs_as_a_module():
 def test_every_data_set_is_in_the_documentation():
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in datasets.load_registry() if f"`{name}`" not in text] == []
+
+
+def test_every_task_is_one_that_the_data_doctor_knows(tmp_path):
+    from importlib import import_module
+
+    from data_download.samples import SAMPLES
+    from helpers.doctor import check_dataset
+
+    facts = [
+        import_module(f"data_download.samples.{module}").FACTS for module, *_ in SAMPLES.values()
+    ]
+    tasks = {fact["task"] for fact in facts} | {
+        entry.task for entry in datasets.load_registry().values()
+    }
+    assert tasks == {"instance", "semantic"}
+    for task in tasks:
+        check_dataset(tmp_path, task=task)

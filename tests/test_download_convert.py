@@ -298,7 +298,7 @@ def make_entry(**options):
     facts = dict.fromkeys(("title", "modality", "licence", "citation", "source", "sizes"), "x")
     return DataSet(
         name="set",
-        task="instances",
+        task="instance",
         axes="YX",
         layout="folders",
         files=[],
@@ -347,7 +347,7 @@ def test_every_entry_of_the_registry_is_well_formed():
         options = entry.options.get("pair", {})
         inspect.signature(prepare_pair).bind(0, 0, axes=entry.axes, **options)
         assert (options.get("masks") == "semantic") == (entry.task == "semantic")
-        assert entry.axes in ("YX", "ZYX", "YXC") and entry.task in ("instances", "semantic")
+        assert entry.axes in ("YX", "ZYX", "YXC") and entry.task in ("instance", "semantic")
         n_axes = len(entry.axes.replace("C", ""))
         assert entry.pixel_size_um is None or len(entry.pixel_size_um) == n_axes
         for file in entry.files:

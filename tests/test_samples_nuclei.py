@@ -205,7 +205,7 @@ def test_a_sample_becomes_a_valid_data_folder(tmp_path, monkeypatch, name, modul
     folder = make_sample(name, tmp_path / name, seed=1)
     assert verify_dataset(folder) == []
     facts = read_manifest(folder)
-    assert facts["task"] == "instances"
+    assert facts["task"] == "instance"
     assert facts["licence"] == module.FACTS["licence"] and facts["seed"] == 1
     first = folder / "test" / "images" / f"{name}_test_00.tif"
     size = module.FACTS.get("pixel_size_um")

@@ -12,7 +12,7 @@ FACTS = {
     "axes": "YX",
     "licence": "BSD-3-Clause (test image of the stardist package)",
     "source": "stardist.data.test_image_nuclei_2d",
-    "task": "instances",
+    "task": "instance",
     "citation": "Schmidt, Weigert, Broaddus, Myers: Cell Detection with Star-Convex Polygons. "
     "MICCAI 2018, doi:10.1007/978-3-030-00934-2_30",
 }

@@ -15,7 +15,7 @@ FACTS = {
     "pixel_size_um": [0.5, 0.2, 0.2],
     "licence": "CC0-1.0",
     "source": "simulated by data_download.samples.nuclei_3d",
-    "task": "instances",
+    "task": "instance",
 }
 
 

@@ -21,7 +21,7 @@ FACTS = {
     "pixel_size_um": [0.5, 0.5],
     "licence": "CC0-1.0",
     "source": "simulated by data_download.samples.nuclei_sim",
-    "task": "instances",
+    "task": "instance",
 }
 
 
