@@ -30,6 +30,7 @@ PACKAGES = {
     "shapely": "shapely",
     "cv2": "opencv-python-headless",
     "pooch": "pooch",
+    "roifile": "roifile",
     "tqdm": "tqdm",
     "six": "six",
 }
