@@ -85,7 +85,7 @@ def resolve(variant: str, *, upgrade: bool) -> None:
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
     # Without it uv takes the version of the Python at hand as the oldest one.
     command += ["--python-version", oldest_python()]
-    command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+    command += ["--generate-hashes", "--no-header", "--no-annotate"]
     command += [f"--extra={extra}" for extra in (variant, *EXTRAS)]
     command += ["--upgrade"] if upgrade else []
     subprocess.run([*command, "pyproject.toml", "-o", lock.name], cwd=ROOT, check=True)
