@@ -13,7 +13,9 @@ from .datasets import (
     unknown_name,
 )
 from .manifest import read_manifest, verify_dataset
+from .patches import RULES, find_shared_sources
 from .registry import load_registry
+from .voidseg import build_patches
 
 
 def main(argv=None):
@@ -57,6 +59,19 @@ def _parser():
         command.add_argument("--to", metavar="DIR", help=f"folder to make (data/{default})")
         command.add_argument("--overwrite", action="store_true", help="replace the folder")
     sample.add_argument("--seed", type=int, default=42, metavar="N", help="seed (42)")
+    patches = add("patches", run_patches, "cut noisy patches, as VoidSeg did, from a data folder")
+    patches.add_argument("source", metavar="SOURCE", help="data folder, or name of a data set")
+    patches.add_argument("--noise", type=float, required=True, metavar="SIGMA", help="grey levels")
+    patches.add_argument(
+        "--rule", choices=RULES, default="by_image", help="how to split (by_image)"
+    )
+    patches.add_argument("--to", metavar="DIR", help="folder to make (in data)")
+    patches.add_argument("--size", type=int, default=128, help="side in pixels (128)")
+    patches.add_argument("--per-image", type=int, default=10, metavar="N", help="patches (10)")
+    patches.add_argument("--seed", type=int, default=42, metavar="N", help="seed (42)")
+    patches.add_argument("--cut-test", action="store_true", help="cut the test images too")
+    patches.add_argument("--skip-small", action="store_true", help="leave out what is too small")
+    patches.add_argument("--overwrite", action="store_true", help="replace the folder")
     verify = add("verify", run_verify, "check a folder against its dataset.toml")
     verify.add_argument("folder", metavar="DIR")
     return parser
@@ -91,6 +106,18 @@ def run_sample(arguments):
     to = Path(arguments.to or data_folder() / "samples" / arguments.name)
     folder = make_sample(arguments.name, to, seed=arguments.seed, overwrite=arguments.overwrite)
     print(f"{arguments.name}: ready in {folder}")
+    return 0
+
+
+def run_patches(arguments):
+    """Cut noisy patches from a data folder."""
+    names = ("noise", "rule", "size", "cut_test", "skip_small", "seed", "overwrite")
+    options = {name: getattr(arguments, name) for name in names}
+    folder = build_patches(
+        arguments.source, arguments.to, n_per_image=arguments.per_image, **options
+    )
+    n_shared = len(find_shared_sources(folder))
+    print(f"ready in {folder}; images in more than one split: {n_shared}")
     return 0
 
 

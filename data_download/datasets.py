@@ -11,6 +11,7 @@ from .convert import assign_splits, write_items
 from .fetch import download
 from .layouts import find_items
 from .manifest import MANIFEST, write_manifest
+from .patches import cut_items
 from .registry import load_registry
 from .unpack import unpack
 
@@ -86,7 +87,8 @@ def resolve_dataset(name_or_path, *, seed=42):
     ----------
     name_or_path : str or path
         The name of a built-in sample (made if it is not there yet), the name of a data set of
-        the registry (fetched if it is not there yet), or an existing folder (``~`` is the home
+        the registry (fetched if it is not there yet), the name of a data set made here (such as
+        ``nuclei_noisy_denoised`` by notebook 02), or an existing folder (``~`` is the home
         folder). Names go first: for a folder of the same name write ``./NAME``.
     seed : int
         Seed of a sample; each seed has its own folder.
@@ -107,6 +109,8 @@ def resolve_dataset(name_or_path, *, seed=42):
     if name in registry:
         folder = data_folder() / name
         return folder if (folder / MANIFEST).exists() else fetch_dataset(name)
+    if name == Path(name).name and (data_folder() / name / MANIFEST).is_file():
+        return data_folder() / name
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
@@ -172,8 +176,9 @@ def fetch_dataset(name, to=None, *, seed=SPLIT_SEED, overwrite=False, progress=T
         report(f"{name}: converting")
         items = find_items(source, entry.layout, entry.options.get("layout", {}))
         items, drawn = assign_splits(items, seed=seed, **entry.options.get("split", {}))
+        items, cut = cut_items(items, entry, seed=seed)
         write_items(items, staging, entry, seed)
-        write_manifest(staging, _facts(entry, got, drawn, seed))
+        write_manifest(staging, _facts(entry, got, drawn, seed, cut))
     report(f"{name}: ready in {target}")
     return target
 
@@ -235,7 +240,7 @@ def _may_be_replaced(folder):
     return b"\nfingerprint = " in manifest.read_bytes()
 
 
-def _facts(entry, got, drawn, seed):
+def _facts(entry, got, drawn, seed, cut=None):
     facts = {
         key: getattr(entry, key)
         for key in ("name", "title", "modality", "task", "axes", "pixel_size_um", "licence")
@@ -246,10 +251,11 @@ def _facts(entry, got, drawn, seed):
     if n := entry.options.get("layout", {}).get("val_slices"):
         origins["val"] = f"last {n} slices of the training volume"
     origins |= dict.fromkeys(drawn, f"drawn with seed {seed}")
-    facts["splits"] = {split: {"from": origin} for split, origin in origins.items()}
+    splits = {split: {"from": origin} for split, origin in origins.items()}
     facts["pixel_size_um_by_name"] = entry.options.get("pixel_size_um")
     facts["archives"] = [{"name": f.name, "sha256": sha} for f, _, sha in got]
-    return facts
+    cut = cut or {}
+    return {**facts, **cut, "splits": splits | cut.get("splits", {})}
 
 
 def describe(entry):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,19 @@ def find_npz(source, *, files, test_folders=None):
     return items
 
 
+def find_sample(source, *, name, seed=42):
+    """Return the images of a built-in sample, which is made here; `source` is not read."""
+    from .samples import SAMPLES
+
+    module, function, _ = SAMPLES[name]
+    made = getattr(import_module(f".samples.{module}", __package__), function)(seed=seed)
+    return [
+        Item(split, f"{name}_{split}_{number:02d}", lambda pair=pair: pair[:2])
+        for split, pairs in made.items()
+        for number, pair in enumerate(pairs)
+    ]
+
+
 LAYOUTS = {
     "folders": find_folders,
     "afm": find_afm,
@@ -176,6 +190,7 @@ LAYOUTS = {
     "sets": find_sets,
     "pages": find_pages,
     "npz": find_npz,
+    "sample": find_sample,
 }
 
 

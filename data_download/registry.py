@@ -1,8 +1,13 @@
-"""The data sets this project knows: facts and addresses, read from `registry.toml`."""
+"""The data sets this project knows: facts and addresses, read from `registry.toml`.
+
+The patches of VoidSeg are entered in `voidseg.py`, made from the entries of their images.
+"""
 
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .voidseg import voidseg_entries
 
 __all__ = ["REGISTRY", "DataSet", "RemoteFile", "load_registry"]
 
@@ -81,7 +86,7 @@ def load_registry(path=REGISTRY):
     Returns
     -------
     dict of str to DataSet
-        In the order of the file.
+        In the order of the file, then the patches made from them.
 
     Raises
     ------
@@ -100,7 +105,8 @@ def load_registry(path=REGISTRY):
         for name, table in tables.items()
         if "files" in table
     }
-    return {name: _make_entry(name, table, files) for name, table in tables.items()}
+    entries = {name: _make_entry(name, table, files) for name, table in tables.items()}
+    return entries | voidseg_entries(entries)
 
 
 def _make_entry(name, table, files):

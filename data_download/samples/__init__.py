@@ -1,7 +1,8 @@
 """Built-in samples: data sets made or installed in seconds, without network.
 
 A sample is a module with `FACTS` (for the manifest) and a function that takes a seed and
-returns ``{split: [(image, mask), ...]}``; it is entered in `SAMPLES`.
+returns ``{split: [(image, mask), ...]}``; it is entered in `SAMPLES`. Where the
+image is a noisy one, the clean one can follow as a third: ``(image, mask, clean)``.
 """
 
 from importlib import import_module
@@ -13,6 +14,7 @@ __all__ = ["SAMPLES", "make_sample"]
 SAMPLES = {
     "nuclei": ("nuclei", "nuclei_regions", "real fluorescent nuclei, one image cut in five"),
     "nuclei_sim": ("nuclei_sim", "nuclei_images", "simulated crowded nuclei, 2D"),
+    "nuclei_noisy": ("nuclei_noisy", "noisy_nuclei", "simulated nuclei under strong noise"),
     "nuclei_3d": ("nuclei_3d", "nuclei_volumes", "simulated nuclei in 3D, anisotropic voxels"),
     "em_sim": ("em_sim", "em_volumes", "simulated FIB-SEM volume with mitochondria"),
     "afm_sim": ("afm_sim", "afm_maps", "simulated AFM height maps of cells with processes"),
@@ -27,7 +29,8 @@ def make_sample(name, to, *, seed=42, overwrite=False):
     name : str
         One of `SAMPLES`.
     to : path
-        The folder to make: `to/{train,val,test}/{images,masks}/NAME.tif` and `dataset.toml`.
+        The folder to make: `to/{train,val,test}/{images,masks}/NAME.tif` and `dataset.toml`;
+        for a noisy sample also `clean` beside `images`.
     seed : int
         Seed of a simulated sample; the real sample `nuclei` is the same for every seed.
     overwrite : bool
@@ -55,9 +58,11 @@ def make_sample(name, to, *, seed=42, overwrite=False):
     size = module.FACTS.get("pixel_size_um")
     with new_folder(to, overwrite=overwrite) as folder:
         for split, pairs in getattr(module, function)(seed=seed).items():
-            for number, (image, mask) in enumerate(pairs):
+            for number, (image, mask, *clean) in enumerate(pairs):
                 file = f"{name}_{split}_{number:02d}.tif"
                 write_image(folder / split / "images" / file, image, pixel_size_um=size)
                 write_labels(folder / split / "masks" / file, mask, pixel_size_um=size)
+                for reference in clean:
+                    write_image(folder / split / "clean" / file, reference, pixel_size_um=size)
         write_manifest(folder, {"name": name, "seed": seed, **module.FACTS})
     return Path(to)
