@@ -42,6 +42,7 @@ class Patch(NamedTuple):
 
 _SCTYPES = "NumPy 2 removed np.sctypes"
 _CHECKPOINT = "Keras 3 refuses weight files that do not end in .weights.h5, such as weights_now.h5"
+_OPEN_SIZE = "Keras 3 asks for the output shape of images whose size is not fixed (None)"
 _DENSENET = "Keras 3 refuses '/' in layer names"
 
 PATCHES = (
@@ -99,6 +100,18 @@ PATCHES = (
         "self.callbacks.append(CARETensorBoardImage(",
         "if self.config.train_tensorboard: self.callbacks.append(CARETensorBoardImage(",
         "it writes TensorBoard images even when train_tensorboard is False",
+    ),
+    Patch(
+        "n2v.nets.blurpool",
+        "int(np.ceil(input_shape[1] / 2)),",
+        "None if input_shape[1] is None else int(np.ceil(input_shape[1] / 2)),",
+        _OPEN_SIZE,
+    ),
+    Patch(
+        "n2v.nets.blurpool",
+        "int(np.ceil(input_shape[2] / 2)),",
+        "None if input_shape[2] is None else int(np.ceil(input_shape[2] / 2)),",
+        _OPEN_SIZE,
     ),
     Patch(
         "csbdeep.utils.plot_utils",

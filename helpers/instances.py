@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["otsu_watershed", "tune_otsu_watershed"]
+__all__ = ["grow_seeds", "label_foreground", "otsu_watershed", "tune_otsu_watershed"]
 
 
 def otsu_watershed(
@@ -73,6 +73,75 @@ def otsu_watershed(
     peaks = (depth == ndimage.maximum_filter(depth, size=window)) & mask
     seeds, _ = ndimage.label(peaks, np.ones((3,) * image.ndim))
     return _drop_small(watershed(-depth, seeds, mask=mask), min_area)
+
+
+def label_foreground(
+    foreground: np.ndarray, *, threshold: float = 0.5, min_area: int = 0
+) -> np.ndarray:
+    """Give each connected piece of the foreground its own number.
+
+    Parameters
+    ----------
+    foreground : ndarray of float, YX or ZYX
+        Probability of foreground.
+    threshold : float
+        Foreground is what lies above.
+    min_area : int
+        Pieces with fewer pixels are dropped.
+
+    Returns
+    -------
+    ndarray of int32
+        Label image. Pixels that share only a corner belong to different objects.
+
+    Examples
+    --------
+    >>> label_foreground(np.array([[0.9, 0.2, 0.8], [0.9, 0.1, 0.1]])).tolist()
+    [[1, 0, 2], [1, 0, 0]]
+    """
+    labels, _ = ndimage.label(foreground > threshold)
+    return _drop_small(labels, min_area)
+
+
+def grow_seeds(
+    foreground: np.ndarray,
+    *,
+    seed_threshold: float = 0.7,
+    mask_threshold: float = 0.3,
+    min_area: int = 0,
+) -> np.ndarray:
+    """Find objects at a high threshold, and let them grow down to a low one.
+
+    Parameters
+    ----------
+    foreground : ndarray of float, YX or ZYX
+        Probability of foreground; between objects that touch it should be lower.
+    seed_threshold : float
+        Each connected piece above is one object.
+    mask_threshold : float
+        Objects grow as far as the probability lies above this; where two meet is a watershed.
+    min_area : int
+        Objects with fewer pixels, after growth, are dropped.
+
+    Returns
+    -------
+    ndarray of int32
+        Label image. With equal thresholds it is that of `label_foreground`.
+
+    Raises
+    ------
+    ValueError
+        If `mask_threshold` is above `seed_threshold`.
+    """
+    from skimage.segmentation import watershed
+
+    if mask_threshold > seed_threshold:
+        raise ValueError(
+            f"mask_threshold {mask_threshold} is above seed_threshold {seed_threshold}: objects "
+            "can only grow, so give a lower mask_threshold"
+        )
+    seeds, _ = ndimage.label(foreground > seed_threshold)
+    return _drop_small(watershed(-foreground, seeds, mask=foreground > mask_threshold), min_area)
 
 
 def tune_otsu_watershed(

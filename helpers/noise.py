@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["add_gaussian_noise", "estimate_noise"]
+__all__ = ["add_gaussian_noise", "add_shared_noise", "estimate_noise"]
 
 
 def add_gaussian_noise(image: np.ndarray, *, sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -39,6 +39,37 @@ def add_gaussian_noise(image: np.ndarray, *, sigma: float, rng: np.random.Genera
         raise ValueError(f"sigma is {sigma}: give a number of grey levels, 0 or larger")
     image = np.asarray(image, np.float32)
     return image + rng.normal(0, sigma, image.shape).astype(np.float32)
+
+
+def add_shared_noise(
+    image: np.ndarray, *, sigma: float, reach: float = 1.5, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the image with Gaussian noise that neighbouring pixels share.
+
+    Parameters
+    ----------
+    image : ndarray, YX or ZYX
+        Image in its own grey levels.
+    sigma : float
+        Standard deviation of the noise in each pixel, in grey levels.
+    reach : float
+        Standard deviation of the blur that spreads the noise, in pixels.
+    rng : numpy.random.Generator
+        Source of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape of `image`
+
+    Notes
+    -----
+    What interpolation, compression, or a detector's crosstalk leave. The blurred noise is
+    scaled back to `sigma`. Methods that learn from noisy pixels alone cannot remove it.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(rng.normal(size=np.shape(image)), reach, mode="wrap")
+    return (image + sigma / blurred.std() * blurred).astype(np.float32)
 
 
 def estimate_noise(image: np.ndarray) -> float:

@@ -1,0 +1,277 @@
+"""The three-class U-Net of VoidSeg: background, inside of objects, border.
+
+csbdeep builds the network, so that it is the one Noise2Void trains but for its last layer, and
+weights can pass from one to the other (Prakash et al. 2020, arXiv:1911.12239).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.targets import three_class_target
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "CLASS_WEIGHTS",
+    "build_unet3class",
+    "class_batches",
+    "compile_unet3class",
+    "copy_weights",
+    "layer_weights",
+    "predict_classes",
+]
+
+CLASS_WEIGHTS = (1.0, 1.0, 5.0)  # background, inside, border
+
+
+def build_unet3class(
+    *, ndim: int = 2, depth: int = 4, filters: int = 16, kernel_size: int = 3
+) -> keras.Model:
+    """Build the U-Net with three outputs for each pixel.
+
+    Parameters
+    ----------
+    ndim : int
+        2 for YX, 3 for ZYX.
+    depth : int
+        How often the image is halved; sides must be multiples of ``2**depth``.
+    filters : int
+        Filters of the first level; doubled at each level.
+    kernel_size : int
+        Side of the convolutions in pixels.
+
+    Returns
+    -------
+    keras.Model
+        From ``(N, *spatial, 1)`` to ``(N, *spatial, 3)`` logits. With 32 filters it has 1,370,275
+        parameters at depth 3 and 5,505,443 at depth 4.
+    """
+    from csbdeep.internals.nets import custom_unet
+
+    return custom_unet(
+        (None,) * ndim + (1,),
+        last_activation="linear",
+        n_depth=depth,
+        n_filter_base=filters,
+        kernel_size=(kernel_size,) * ndim,
+        pool_size=(2,) * ndim,
+        batch_norm=True,
+        n_channel_out=3,
+    )
+
+
+def compile_unet3class(
+    model: keras.Model,
+    *,
+    learning_rate: float = 2e-3,
+    class_weights: Sequence[float] = CLASS_WEIGHTS,
+    momentum: float = 0.9,
+) -> None:
+    """Set loss and optimizer: weighted cross-entropy and Adam.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of `build_unet3class`.
+    learning_rate : float
+        At the start.
+    class_weights : sequence of float
+        Weights of background, inside and border in the loss.
+    momentum : float
+        Memory of batch normalisation, see `helpers.stars.shorten_batch_norm_memory`.
+
+    Notes
+    -----
+    Loss: mean over pixels of ``-w[c] log softmax(logits)[c]``, where c is the true class; as
+    published the mean is not divided by the weights. Keras takes the softmax in a form that
+    cannot overflow.
+    """
+    from keras.layers import BatchNormalization
+    from keras.optimizers import Adam
+
+    for layer in model.layers:
+        if isinstance(layer, BatchNormalization):
+            layer.momentum = momentum
+    model.compile(optimizer=Adam(learning_rate), loss=_weighted_cross_entropy(class_weights))
+
+
+def _weighted_cross_entropy(class_weights: Sequence[float]) -> Callable:
+    from keras import ops
+
+    def weighted_cross_entropy(y_true, y_pred):
+        classes = ops.cast(y_true[..., 0], "int32")
+        loss = ops.sparse_categorical_crossentropy(classes, y_pred, from_logits=True)
+        weights = ops.convert_to_tensor(class_weights, dtype="float32")
+        return ops.mean(ops.take(weights, classes) * loss)
+
+    return weighted_cross_entropy
+
+
+def class_batches(
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    *,
+    patch_size: Sequence[int],
+    batch_size: int,
+    augment: Callable | None = None,
+    seed: int = 42,
+) -> Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """Return the endless batches of each epoch, for `helpers.training.fit`.
+
+    Parameters
+    ----------
+    images, labels : sequence of ndarray, YX or ZYX
+        Normalised images, and label images of equal shape.
+    patch_size : sequence of int
+        Sides of the patches in pixels, no larger than any image.
+    batch_size : int
+        Patches per batch.
+    augment : callable, optional
+        ``image, classes = augment(image, classes, rng)``, for each patch.
+    seed : int
+        With the number of the epoch, it decides every draw.
+
+    Returns
+    -------
+    callable
+        ``batches(epoch)`` gives ``(patches, classes)`` of shape ``(batch_size, *patch_size, 1)``.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or one is smaller than a patch.
+
+    Notes
+    -----
+    Classes are found on the whole image and then cut, so a nucleus that leaves the patch gets
+    no border there.
+    """
+    if not len(images):
+        raise ValueError("images is empty: give at least one labelled image")
+    for image in images:
+        if any(s < p for s, p in zip(image.shape, patch_size, strict=True)):
+            raise ValueError(
+                f"an image has shape {image.shape}, smaller than patch_size {tuple(patch_size)}: "
+                "lower patch_size"
+            )
+    classes = [three_class_target(y) for y in labels]
+    sizes = np.array([image.size for image in images], float)
+
+    def batches(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng([seed, epoch])
+        while True:
+            x = np.empty((batch_size, *patch_size, 1), np.float32)
+            y = np.empty((batch_size, *patch_size, 1), np.uint8)
+            for k, i in enumerate(rng.choice(len(images), batch_size, p=sizes / sizes.sum())):
+                box = _random_box(images[i].shape, patch_size, rng)
+                pair = images[i][box], classes[i][box]
+                x[k, ..., 0], y[k, ..., 0] = augment(*pair, rng) if augment else pair
+            yield x, y
+
+    return batches
+
+
+def predict_classes(model: keras.Model, image: np.ndarray, *, depth: int) -> np.ndarray:
+    """Return the probability of each class for every pixel.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Trained.
+    image : ndarray, YX or ZYX
+        Normalised image of any size; it is mirrored up to a multiple of ``2**depth``.
+    depth : int
+        Depth of the network.
+
+    Returns
+    -------
+    ndarray of float32, shape (*image.shape, 3)
+        Softmax: background, inside, border.
+    """
+    from keras import ops
+
+    step = 2**depth
+    padded = np.pad(image, [(0, -side % step) for side in image.shape], mode="symmetric")
+    logits = ops.convert_to_numpy(model.predict_on_batch(padded[None, ..., None])[0])
+    logits = logits[tuple(slice(side) for side in image.shape)]
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))  # the largest is 1
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def layer_weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
+    """Return the weights of every convolution and its batch normalisation, by position name.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A U-Net of csbdeep or n2v.
+
+    Returns
+    -------
+    dict of list of ndarray
+        Keys such as ``"down_level_0_no_0"`` and ``"down_level_0_no_0/norm"``. The last
+        convolution, which the two networks do not share, is left out.
+
+    Notes
+    -----
+    Batch normalisations get running numbers from Keras, which depend on what was built before;
+    they are named after the convolution in front of them. n2v puts ``channel_0`` before names.
+    """
+    found, before = {}, None
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            found[f"{before}/norm"] = layer.get_weights()
+        elif layer.get_weights() and "_level_" in layer.name or "middle_" in layer.name:
+            before = layer.name.removeprefix("channel_0")
+            found[before] = layer.get_weights()
+    return found
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> int:
+    """Copy all weights but the last layer's from a denoising to a segmenting U-Net, by name.
+
+    Parameters
+    ----------
+    source, target : keras.Model
+        Of equal depth, filters and kernel size.
+
+    Returns
+    -------
+    int
+        Number of arrays copied.
+
+    Raises
+    ------
+    ValueError
+        If a layer of the target has no partner of equal shape; then nothing is copied.
+    """
+    given = layer_weights(source)
+    wanted = layer_weights(target)
+    unlike = sorted(
+        name
+        for name in given.keys() | wanted.keys()
+        if [w.shape for w in given.get(name, [])] != [w.shape for w in wanted.get(name, [])]
+    )
+    if unlike:
+        raise ValueError(
+            f"{len(unlike)} layers differ between the networks, such as {unlike[0]}: give both "
+            "the same depth, filters and kernel size"
+        )
+    before = None
+    for layer in target.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.set_weights(given[f"{before}/norm"])
+        elif layer.name.removeprefix("channel_0") in given:
+            before = layer.name.removeprefix("channel_0")
+            layer.set_weights(given[before])
+    return sum(len(arrays) for arrays in given.values())
+
+
+def _random_box(shape, patch_size, rng) -> tuple[slice, ...]:
+    starts = [int(rng.integers(s - p + 1)) for s, p in zip(shape, patch_size, strict=True)]
+    return tuple(slice(a, a + p) for a, p in zip(starts, patch_size, strict=True))
