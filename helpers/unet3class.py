@@ -6,6 +6,7 @@ weights can pass from one to the other (Prakash et al. 2020, arXiv:1911.12239).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASS_WEIGHTS",
+    "ForegroundAP",
     "build_unet3class",
     "class_batches",
     "compile_unet3class",
     "copy_weights",
     "layer_weights",
     "predict_classes",
+    "tune_components",
+    "tune_watershed",
 ]
 
+BLOCK_NAME = re.compile(r"(down|up)_level_|middle_")  # all convolutions but the last
 CLASS_WEIGHTS = (1.0, 1.0, 5.0)  # background, inside, border
 
 
@@ -203,6 +208,94 @@ def predict_classes(model: keras.Model, image: np.ndarray, *, depth: int) -> np.
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+class ForegroundAP:
+    """Score of a three-class U-Net on validation images, for choosing the best checkpoint.
+
+    Parameters
+    ----------
+    images, labels : sequence of ndarray
+        Normalised validation images and their label images.
+    depth : int
+        Depth of the network.
+    max_pixels : int
+        Only the first images up to this many pixels are used, at least one.
+    """
+
+    def __init__(self, images, labels, *, depth: int, max_pixels: int = 1_000_000):
+        sizes = np.cumsum([image.size for image in images])
+        n_used = max(1, int(np.searchsorted(sizes, max_pixels, side="right")))
+        self.images, self.labels, self.depth = images[:n_used], labels[:n_used], depth
+
+    def __call__(self, model) -> dict[str, float]:
+        """Return `val_ap`: the AP at IoU 0.5 with the best of a few thresholds."""
+        inside = [predict_classes(model, x, depth=self.depth)[..., 1] for x in self.images]
+        return {"val_ap": max(_score_thresholds(inside, self.labels, (0.3, 0.5, 0.7, 0.85)))}
+
+
+def tune_components(inside: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> dict[str, float]:
+    """Choose the threshold of `helpers.instances.label_foreground` on validation images.
+
+    Parameters
+    ----------
+    inside : sequence of ndarray of float
+        Probability of the class inside.
+    labels : sequence of ndarray of int
+        Their label images.
+
+    Returns
+    -------
+    dict
+        ``{"threshold": ...}``: of 0.10, 0.15, ... 0.95 the one with the highest mean AP at IoU
+        0.5; of equals the highest, as published.
+    """
+    thresholds = np.round(np.arange(0.1, 0.96, 0.05), 2)[::-1]
+    scores = _score_thresholds(inside, labels, thresholds)
+    return {"threshold": float(thresholds[int(np.argmax(scores))])}
+
+
+def tune_watershed(
+    inside: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, min_area: int = 20
+) -> dict[str, float]:
+    """Choose the thresholds of `helpers.instances.grow_seeds` on validation images.
+
+    Parameters
+    ----------
+    inside, labels
+        As in `tune_components`.
+    min_area : int
+        Smaller objects are dropped.
+
+    Returns
+    -------
+    dict
+        ``seed_threshold``, ``mask_threshold``, ``min_area`` with the highest mean AP at IoU 0.5.
+    """
+    from helpers.instances import grow_seeds
+
+    trials = [
+        {"seed_threshold": seed, "mask_threshold": mask, "min_area": min_area}
+        for seed in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+        for mask in (0.2, 0.3, 0.4, 0.5, 0.6)
+        if mask <= seed
+    ]
+    scores = [_mean_ap(labels, [grow_seeds(p, **trial) for p in inside]) for trial in trials]
+    return trials[int(np.argmax(scores))]
+
+
+def _score_thresholds(inside, labels, thresholds) -> list[float]:
+    from helpers.instances import label_foreground
+
+    return [
+        _mean_ap(labels, [label_foreground(p, threshold=t) for p in inside]) for t in thresholds
+    ]
+
+
+def _mean_ap(labels, found) -> float:
+    from helpers.metrics import score_dataset
+
+    return float(score_dataset(labels, found, thresholds=[0.5]).mean["ap_50"])
+
+
 def layer_weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
     """Return the weights of every convolution and its batch normalisation, by position name.
 
@@ -222,14 +315,7 @@ def layer_weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
     Batch normalisations get running numbers from Keras, which depend on what was built before;
     they are named after the convolution in front of them. n2v puts ``channel_0`` before names.
     """
-    found, before = {}, None
-    for layer in model.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            found[f"{before}/norm"] = layer.get_weights()
-        elif layer.get_weights() and "_level_" in layer.name or "middle_" in layer.name:
-            before = layer.name.removeprefix("channel_0")
-            found[before] = layer.get_weights()
-    return found
+    return {name: layer.get_weights() for name, layer in _named_layers(model)}
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> int:
@@ -262,14 +348,19 @@ def copy_weights(source: keras.Model, target: keras.Model) -> int:
             f"{len(unlike)} layers differ between the networks, such as {unlike[0]}: give both "
             "the same depth, filters and kernel size"
         )
-    before = None
-    for layer in target.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.set_weights(given[f"{before}/norm"])
-        elif layer.name.removeprefix("channel_0") in given:
-            before = layer.name.removeprefix("channel_0")
-            layer.set_weights(given[before])
+    for name, layer in _named_layers(target):
+        layer.set_weights(given[name])
     return sum(len(arrays) for arrays in given.values())
+
+
+def _named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
+    name = None
+    for layer in model.layers:
+        if BLOCK_NAME.search(layer.name) and type(layer).__name__.startswith("Conv"):
+            name = layer.name.removeprefix("channel_0")
+            yield name, layer
+        elif type(layer).__name__ == "BatchNormalization":
+            yield f"{name}/norm", layer
 
 
 def _random_box(shape, patch_size, rng) -> tuple[slice, ...]:
