@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["flip_and_turn", "vary_intensity"]
+__all__ = ["flip_and_turn", "vary_intensity", "zoom_and_rotate"]
 
 
 def flip_and_turn(
@@ -43,6 +43,58 @@ def flip_and_turn(
         np.ascontiguousarray(np.rot90(a, n_turns, axes=(-2, -1))[tuple(flips)])
         for a in (image, labels)
     )
+
+
+def zoom_and_rotate(
+    image: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    zoom: tuple[float, float] = (0.7, 1.4),
+    probability: float = 0.7,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return image and labels turned by any angle and zoomed, both in the same way.
+
+    Parameters
+    ----------
+    image : ndarray, YX or ZYX
+        A patch; each plane of a stack is turned alike.
+    labels : ndarray of int, same shape
+        Its labels or classes.
+    rng : numpy.random.Generator
+        Source of all draws.
+    zoom : tuple of float
+        Limits of the factor; above 1 objects become larger.
+    probability : float
+        How often anything is done; else both are returned as they are.
+
+    Returns
+    -------
+    image, labels : ndarray
+        Of the same shape. The image is interpolated linearly, labels take the nearest value;
+        what lies outside is the mirror image of the inside.
+
+    Raises
+    ------
+    ValueError
+        If image and labels differ in shape.
+    """
+    from scipy.ndimage import affine_transform
+
+    if image.shape != labels.shape:
+        raise ValueError(
+            f"image has shape {image.shape} and labels {labels.shape}: give patches of one shape"
+        )
+    if rng.random() >= probability:
+        return image, labels
+    angle, factor = rng.uniform(0, 2 * np.pi), rng.uniform(*zoom)
+    matrix = np.eye(image.ndim)
+    matrix[-2:, -2:] = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix[-2:, -2:] /= factor
+    centre = (np.array(image.shape) - 1) / 2
+    options = {"offset": centre - matrix @ centre, "mode": "reflect"}
+    turned = affine_transform(image, matrix, order=1, **options)
+    return turned, affine_transform(labels, matrix, order=0, **options)
 
 
 def vary_intensity(

@@ -26,7 +26,15 @@ import numpy as np
 from helpers.device import device_report, git_state, package_versions, project_version
 from helpers.storage import read_json, to_json, write_json, write_whole
 
-__all__ = ["SCORE_NAMES", "Run", "find_runs", "open_run", "project_root", "runs_folder"]
+__all__ = [
+    "SCORE_NAMES",
+    "Run",
+    "find_runs",
+    "open_run",
+    "project_root",
+    "run_folder",
+    "runs_folder",
+]
 
 SCORE_NAMES = tuple(
     "ap_50 ap_70 ap_90 f1_50 f1_70 f1_90 seg iou iou_overall dice mcc psnr ssim".split()
@@ -208,7 +216,7 @@ def open_run(
     can resume. Any other earlier run is not lost: it is moved to
     ``runs/DATASET/.previous/METHOD-1`` (or -2, ...), and a line says so.
     """
-    folder = runs_folder() / _folder_name(dataset) / _folder_name(method)
+    folder = run_folder(dataset, method)
     record = {
         "dataset": folder.parent.name,
         "method": folder.name,
@@ -273,6 +281,11 @@ def _fault(folder: Path) -> str | None:
 def runs_folder() -> Path:
     """Return the folder of all runs, from ``MICROSEG_RUNS`` or in the project folder."""
     return Path(os.environ.get("MICROSEG_RUNS") or project_root() / "runs").absolute()
+
+
+def run_folder(dataset: str | Path, method: str) -> Path:
+    """Return where the run of a method on a data set lies, whether it exists or not."""
+    return runs_folder() / _folder_name(dataset) / _folder_name(method)
 
 
 def project_root() -> Path:
