@@ -31,6 +31,7 @@ PACKAGES = {
     "cv2": "opencv-python-headless",
     "pooch": "pooch",
     "roifile": "roifile",
+    "numba": "numba",
     "tqdm": "tqdm",
     "six": "six",
 }

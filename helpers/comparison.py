@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -18,6 +19,7 @@ __all__ = [
     "compare_with",
     "explain_unfair",
     "fair_groups",
+    "fold_seeds",
     "image_table",
     "list_unfair",
     "paired_difference",
@@ -236,3 +238,37 @@ def image_table(group: Sequence[RunScores], *, score: str | None = None) -> pd.D
     """
     table = pd.DataFrame({result.run.method: result.values(score) for result in group})
     return table.loc[table.max(axis=1).sort_values(kind="stable").index]
+
+
+def fold_seeds(results: Sequence[RunScores]) -> tuple[list[RunScores], pd.DataFrame]:
+    """Let one run stand for all that differ by their seed alone.
+
+    Parameters
+    ----------
+    results : sequence of RunScores
+        Scored runs. Runs of one data set and the same test images whose names are equal up to
+        ``_seedN`` at the end belong together.
+
+    Returns
+    -------
+    chosen : list of RunScores
+        The median run (the better of two in the middle) of each set, and all other runs.
+    spread : DataFrame
+        ``dataset method n_seeds seed_mean seed_sd``: one row for each set of several runs, under
+        the name of the chosen one; of the score that ranks.
+    """
+    sets: dict[tuple, list[RunScores]] = {}
+    for result in results:
+        stem = re.sub(r"_seed\d+$", "", result.run.method)
+        sets.setdefault((result.run.dataset, result.key, stem), []).append(result)
+    chosen, rows = [], []
+    for members in sets.values():
+        members.sort(key=lambda r: -r.values().mean())
+        middle = members[(len(members) - 1) // 2]
+        chosen.append(middle)
+        if len(members) > 1:
+            means = [member.values().mean() for member in members]
+            spread = (len(members), float(np.mean(means)), float(np.std(means, ddof=1)))
+            rows.append((middle.run.dataset, middle.run.method, *spread))
+    columns = "dataset method n_seeds seed_mean seed_sd"
+    return chosen, pd.DataFrame(rows, columns=columns.split())

@@ -173,6 +173,19 @@ class Run:
         write_json(self.folder / "summary.json", summary)
         return summary
 
+    def save_all(
+        self,
+        labels: dict[str, np.ndarray],
+        scores: dict[str, float],
+        seconds_train: float,
+        seconds_predict: float,
+    ) -> None:
+        """Write the label images of all test images, by name, and finish without a baseline."""
+        for name, image in labels.items():
+            self.save_labels(name, image)
+        times = {"seconds_train": seconds_train, "seconds_predict": seconds_predict}
+        self.finish(scores=scores, baseline={}, n_test=len(labels), **times)
+
     def _image_path(self, kind: str, name: str) -> Path:
         if Path(name).name != name:
             raise ValueError(f"name is {name!r}: give the file name alone, without a folder.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 
 from helpers.denoise_checks import residual_autocorrelation, residual_by_signal
 from helpers.viz_images import contrast_limits, show_image
@@ -39,7 +40,7 @@ def show_blind_spots(patch: np.ndarray, inputs: np.ndarray, targets: np.ndarray)
     for y, x in np.argwhere(targets[..., 1] > 0):
         for ax in axes[:2]:
             ax.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, color="orange", lw=1))
-    axes[2].set_facecolor("lightsteelblue")
+    axes[2].imshow(np.where(targets[..., 1] > 0, np.nan, 0), cmap=ListedColormap(["steelblue"]))
     return axes
 
 

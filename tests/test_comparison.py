@@ -8,6 +8,7 @@ from helpers.comparison import (
     compare_with,
     explain_unfair,
     fair_groups,
+    fold_seeds,
     image_table,
     list_unfair,
     paired_difference,
@@ -137,3 +138,20 @@ def test_images_hard_for_all_come_first():
     assert table.index.tolist() == ["i1", "i2", "i0"]
     assert table.columns.tolist() == ["a", "b"]
     assert table.loc["i0"].tolist() == [0.9, 0.1]
+
+
+def test_the_median_run_stands_for_all_seeds():
+    runs = [
+        scored(f"unet_{name}_seed{seed}", [found])
+        for name, seed, found in [("a", 1, 3), ("a", 2, 9), ("a", 12, 5), ("b", 1, 4), ("b", 2, 6)]
+    ]
+    other_images = scored("unet_a_seed3", [1, 1])
+    chosen, spread = fold_seeds([*runs, other_images, scored("otsu", [2])])
+    names = [result.run.method for result in chosen]
+    assert names == ["unet_a_seed12", "unet_b_seed2", "unet_a_seed3", "otsu"]
+    assert spread["method"].tolist() == ["unet_a_seed12", "unet_b_seed2"]
+    assert spread["n_seeds"].tolist() == [3, 2]
+    assert spread["seed_mean"].tolist() == pytest.approx([17 / 30, 0.5])
+    assert spread["seed_sd"].tolist() == pytest.approx(
+        [0.1 * np.std([3, 9, 5], ddof=1), 0.1 * 2**0.5]
+    )

@@ -170,6 +170,37 @@ def test_outline_agrees_with_erosion_of_each_object():
     np.testing.assert_array_equal(border_ridge(labels, sigma=0) > 0, expected)
 
 
+def test_ridge_is_lower_where_it_runs_diagonally():
+    # a Gaussian across a line: 1 / sqrt(2 pi); pixels of a diagonal lie sqrt(2) apart
+    rows, columns = np.indices((60, 60))
+    straight = border_ridge((rows < 30).astype(np.uint8))
+    diagonal = border_ridge((rows > columns).astype(np.uint8))
+    assert straight[29, 30] == pytest.approx(0.399, abs=0.001)
+    assert diagonal[30, 29] == pytest.approx(0.282, abs=0.005)
+
+
+def test_ridge_is_a_plain_blur_that_fades_at_the_frame():
+    from scipy.ndimage import convolve1d
+
+    labels = random_blobs(seed=4)
+    kernel = np.exp(-(np.arange(-4, 5) ** 2) / 2)
+    expected = (border_ridge(labels, sigma=0) > 0).astype(float)
+    for axis in (0, 1):
+        expected = convolve1d(expected, kernel / kernel.sum(), axis, mode="constant")
+    np.testing.assert_allclose(border_ridge(labels), expected, atol=1e-6)
+
+
+def test_distance_agrees_with_a_transform_of_each_object_alone():
+    from scipy.ndimage import distance_transform_edt
+
+    labels = random_blobs(seed=5)
+    expected = np.zeros(labels.shape)
+    for k in np.unique(labels[labels > 0]):
+        depth = distance_transform_edt(np.pad(labels == k, 1))[1:-1, 1:-1]
+        expected += depth / depth.max()
+    np.testing.assert_allclose(normalized_distance(labels), expected, atol=1e-6)
+
+
 def test_negative_blur_is_refused():
     with pytest.raises(ValueError, match="sigma is -1"):
         border_ridge(SQUARE, sigma=-1)

@@ -70,6 +70,8 @@ def print_leaderboard() -> None:
         import pandas as pd
 
         table = pd.read_csv(leaderboard)
+        whole = [name for name in ("seed", "n_seeds") if name in table]
+        table = table.astype(dict.fromkeys(whole, "Int64"))
         print("\nLeaderboard (test images; notebook 10 explains which rows compare)\n")
         print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
 
