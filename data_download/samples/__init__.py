@@ -16,6 +16,7 @@ SAMPLES = {
     "nuclei_sim": ("nuclei_sim", "nuclei_images", "simulated crowded nuclei, 2D"),
     "nuclei_noisy": ("nuclei_noisy", "noisy_nuclei", "simulated nuclei under strong noise"),
     "nuclei_3d": ("nuclei_3d", "nuclei_volumes", "simulated nuclei in 3D, anisotropic voxels"),
+    "worms_sim": ("worms_sim", "worms_images", "simulated worms, long, bent and touching"),
     "em_sim": ("em_sim", "em_volumes", "simulated FIB-SEM volume with mitochondria"),
     "afm_sim": ("afm_sim", "afm_maps", "simulated AFM height maps of cells with processes"),
 }

@@ -9,7 +9,7 @@ __all__ = ["noisy_nuclei"]
 
 N_IMAGES = {"train": 24, "val": 4, "test": 8}
 SHAPE = (256, 256)
-SIGMA = 200.0  # grey levels
+SIGMA = 400.0  # grey levels
 FACTS = CLEAN_FACTS | {
     "title": "Simulated fluorescent nuclei under strong noise, with the clean images",
     "source": "simulated by data_download.samples.nuclei_noisy",

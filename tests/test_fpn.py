@@ -1,0 +1,400 @@
+"""FPNs of segmentation-models on Keras 3: built, frozen, trained, saved, and used on a field."""
+
+import numpy as np
+import pytest
+
+import helpers.fpn as fpn_module
+from helpers.augment_pipelines import Patches, to_uint8
+from helpers.fpn import (
+    BACKBONES,
+    LIGHT_BACKBONES,
+    FpnNetworks,
+    build_fpn,
+    build_networks,
+    fpn_targets,
+    patch_batches,
+    set_encoder_trainable,
+    train_fpn,
+)
+from helpers.normalise import Normalizer
+from helpers.targets import border_ridge, normalized_distance
+
+keras = pytest.importorskip("keras")
+sm = pytest.importorskip("segmentation_models")
+
+from helpers.fpn_layers import AddAxes, ScaledSum, SliceChannels, mend_layers  # noqa: E402
+from helpers.fpn_loss import HalfBceHalfDice, ValidationLoss, make_loss  # noqa: E402
+
+FAST = {"filters": 16}
+
+
+@pytest.fixture(scope="module")
+def two_heads():
+    keras.utils.set_random_seed(0)
+    return build_networks("resnet18", two_networks=False, **FAST)["distance_border"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A network of the same parts as ours, for what does not depend on the encoder."""
+    keras.utils.set_random_seed(0)
+    return make_tiny()
+
+
+def make_tiny(maps=1):
+    inside = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(inside)
+    x = keras.layers.BatchNormalization(name="stem_bn", momentum=0.5)(x)
+    x = keras.layers.Conv2D(maps, 3, padding="same", name="head_conv")(x)
+    fpn = keras.Model(inside, keras.layers.Activation("sigmoid")(x), name="fpn")
+    image = keras.Input((None, None, 1))
+    return keras.Model(image, fpn(keras.layers.Conv2D(3, 1, name="to_encoder")(image)))
+
+
+def run(model, x):
+    return keras.ops.convert_to_numpy(model(np.asarray(x, np.float32), training=False))
+
+
+def random_batch(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape).astype(np.float32)
+
+
+# building
+
+
+def test_backbones_are_all_the_package_offers():
+    assert set(BACKBONES) == set(sm.get_available_backbone_names())
+    assert len(set(BACKBONES)) == len(BACKBONES)
+
+
+@pytest.mark.parametrize("backbone", LIGHT_BACKBONES)
+def test_light_backbone_predicts_maps(backbone):
+    model = build_fpn(backbone, maps=2, **FAST)
+    x = random_batch(1, 32, 64, 1)
+    found = run(model, x)
+    assert found.shape == (1, 32, 64, 2) and 0 <= found.min() <= found.max() <= 1
+    names = {type(layer).__name__ for layer in model._flatten_layers()}
+    assert not names & {"Lambda", "FixedDropout"}
+    assert {"seresnet18": "AddAxes", "efficientnetb0": "Dropout"}.get(backbone, "Conv2D") in names
+
+
+def test_network_with_own_layers_reloads():
+    model = build_fpn("seresnet18", **FAST)
+    config = keras.saving.serialize_keras_object(model)
+    copy = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    copy.set_weights(model.get_weights())
+    x = random_batch(1, 32, 32, 1)
+    np.testing.assert_allclose(run(copy, x), run(model, x), atol=1e-6)
+
+
+def test_mended_network_gives_the_same_output_as_the_package():
+    original = sm.FPN(
+        "seresnet18",
+        encoder_weights=None,
+        classes=1,
+        activation="sigmoid",
+        pyramid_block_filters=16,
+    )
+    x = random_batch(1, 32, 32, 3)
+    np.testing.assert_allclose(run(mend_layers(original), x), run(original, x), atol=1e-5)
+
+
+def test_own_layers_worked_out_by_hand():
+    a, b = np.full((1, 1, 1, 3), 2.0), np.full((1, 1, 1, 3), 10.0)
+    assert keras.ops.convert_to_numpy(ScaledSum(0.5)([a, b])).ravel().tolist() == [7, 7, 7]
+    channels = np.arange(4.0).reshape(1, 1, 1, 4)
+    assert keras.ops.convert_to_numpy(SliceChannels(1, 3)(channels)).ravel().tolist() == [1, 2]
+    assert AddAxes()(np.ones((2, 5))).shape == (2, 1, 1, 5)
+
+
+def test_lambda_of_unknown_purpose_is_refused():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1, name="plus")(inputs))
+    with pytest.raises(ValueError, match="layer plus is a Lambda"):
+        mend_layers(model)
+
+
+def test_two_networks_or_one_with_two_heads(monkeypatch):
+    built = []
+    monkeypatch.setattr(fpn_module, "build_fpn", lambda *a, **k: built.append((a, k)) or len(built))
+    assert build_networks("vgg16", filters=8) == {"distance": 1, "border": 2}
+    assert build_networks("vgg16", two_networks=False) == {"distance_border": 3}
+    assert [k["maps"] for _, k in built] == [1, 1, 2] and built[0][1]["filters"] == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet19"}, "backbone is 'resnet19': give one of 'mobilenet'"),
+        ({"encoder_weights": "coco"}, "encoder_weights is 'coco'"),
+        ({"input_range": "bytes"}, "input_range is 'bytes'"),
+        ({"maps": 0}, "maps is 0 and channels 1"),
+    ],
+)
+def test_unknown_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_fpn(**options)
+
+
+def test_batch_norm_memory_fits_short_trainings(two_heads):
+    momenta = [
+        layer.momentum
+        for layer in two_heads.get_layer("fpn").layers
+        if type(layer).__name__ == "BatchNormalization"
+    ]
+    assert len(momenta) > 10 and set(momenta) == {0.9}
+
+
+# ImageNet weights
+
+
+def test_failed_download_says_what_to_do(monkeypatch):
+    def get_file(*args, **options):
+        raise Exception("URL fetch failure on https://example.org/weights.h5: None -- unreachable")
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    monkeypatch.setattr(sm._KERAS_UTILS, "get_file", get_file)
+    with pytest.raises(
+        ConnectionError, match="imagenet weights of resnet18 .*encoder_weights=None"
+    ):
+        build_fpn("resnet18", encoder_weights="imagenet", **FAST)
+
+
+def test_other_errors_of_the_package_are_passed_on(monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(sm, "FPN", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        build_fpn("resnet18")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_channels_reach_the_encoder_whole(channels):
+    layer = fpn_module._copy_layer(channels, np.ones(3), np.zeros(3))
+    x = random_batch(1, 4, 4, channels)
+    colours = keras.ops.convert_to_numpy(layer(x))
+    # red, green and blue are the means of the channels 0, 3, ..., 1, 4, ... and 2, 5, ...
+    groups = [range(k, channels, 3) or range(channels) for k in range(3)]
+    expected = np.stack([x[..., list(group)].mean(axis=-1) for group in groups], axis=-1)
+    if channels in (1, 3):
+        np.testing.assert_array_equal(expected, x if channels == 3 else x[..., [0, 0, 0]])
+    np.testing.assert_allclose(colours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv2", "vgg16", "densenet121"])
+def test_grey_values_reach_the_encoder_as_its_own_preparation_makes_them(backbone):
+    scale, offset = fpn_module._encoder_range(backbone)
+    x = random_batch(1, 5, 5, 1)
+    ours = keras.ops.convert_to_numpy(fpn_module._copy_layer(1, scale, offset)(x))
+    theirs = sm.get_preprocessing(backbone)(np.repeat(255 * x, 3, axis=-1))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+# freezing
+
+
+def test_frozen_layers_are_those_the_package_freezes(two_heads):
+    package = sm.FPN("resnet18", encoder_weights=None, encoder_freeze=True, classes=2,
+                     pyramid_block_filters=16)  # fmt: skip
+    expected = {layer.name for layer in package.layers if layer.weights and not layer.trainable}
+    set_encoder_trainable(two_heads, False)
+    layers = two_heads.get_layer("fpn").layers
+    frozen = {layer.name for layer in layers if layer.weights and not layer.trainable}
+    assert frozen == expected and "stage4_unit1_conv1" in frozen
+    set_encoder_trainable(two_heads, True)
+    assert all(layer.trainable for layer in layers)
+
+
+# targets and batches
+
+
+def test_targets_are_distance_and_border():
+    labels = np.zeros((2, 12, 12), np.int32)
+    labels[0, 2:9, 3:10], labels[1, :4, :4] = 3, 1
+    targets = fpn_targets(labels)
+    assert targets.shape == (2, 12, 12, 2) and targets.dtype == np.float32
+    np.testing.assert_array_equal(targets[0, ..., 0], normalized_distance(labels[0]))
+    np.testing.assert_array_equal(targets[1, ..., 1], border_ridge(labels[1]))
+    np.testing.assert_array_equal(fpn_targets(labels[0]), targets[0])
+
+
+def make_patches(n=5, size=32):
+    labels = np.zeros((n, size, size), np.int32)
+    for k in range(n):
+        labels[k, 4 + k : 16 + k, 6:20] = 1
+        labels[k, 20:28, 2 : 9 + k] = 2
+    images = np.where(labels > 0, 200, 30).astype(np.uint8)
+    weights = np.ones(labels.shape, np.float32)
+    weights[:, :2] = 0
+    images[:, 0, 0] = np.arange(n)  # tells the patches apart
+    return Patches(images, labels, weights, np.arange(n))
+
+
+def test_batches_show_every_patch_before_one_comes_again():
+    patches = make_patches()
+    batches = patch_batches(patches, batch_size=2, seed=4)
+    seen = []
+    for (x, y, weight), _ in zip(batches(0), range(5), strict=False):
+        assert x.shape == (2, 32, 32, 1) and y.shape == (2, 32, 32, 2)
+        numbers = np.round(255 * x[:, 0, 0, 0]).astype(int)
+        np.testing.assert_array_equal(y, fpn_targets(patches.labels[numbers]))
+        np.testing.assert_array_equal(weight, patches.weights[numbers])
+        seen += numbers.tolist()
+    assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
+    first = [next(iter(batches(epoch)))[0] for epoch in (0, 0, 1, 2, 3)]
+    np.testing.assert_array_equal(first[0], first[1])
+    assert any((first[0] != other).any() for other in first[2:])
+
+
+@pytest.mark.parametrize(("network", "map_"), [("distance", 0), ("border", 1)])
+def test_each_network_gets_its_own_target(network, map_):
+    x, y, _ = next(iter(patch_batches(make_patches(), network=network, batch_size=5)(0)))
+    numbers = np.round(255 * x[:, 0, 0, 0]).astype(int)
+    expected = fpn_targets(make_patches().labels[numbers])[..., map_ : map_ + 1]
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_batches_need_patches_and_a_known_network():
+    with pytest.raises(ValueError, match="network is 'mask': give one of 'distance'"):
+        patch_batches(make_patches(), network="mask")
+    with pytest.raises(ValueError, match="got 0 patches"):
+        patch_batches(Patches(*(column[:0] for column in make_patches())))
+
+
+# losses
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("mse", 0.34 / 4), ("mae", 1.0 / 4), ("bce", -np.log(0.5 * 0.5 * 0.8 * 1) / 4)],
+)
+def test_losses_worked_out_by_hand(name, expected):
+    true = np.array([1, 0, 1, 0], np.float32).reshape(1, 2, 2, 1)
+    pred = np.array([0.5, 0.5, 0.8, 0], np.float32).reshape(1, 2, 2, 1)
+    squares = {"mse": (0.25 + 0.25 + 0.04) / 4, "mae": (0.5 + 0.5 + 0.2) / 4, "bce": expected}
+    assert float(make_loss(name)(true, pred)) == pytest.approx(squares[name], abs=1e-5)
+
+
+def test_half_bce_half_dice_worked_out_by_hand():
+    true = np.array([1, 0, 1, 0], np.float32).reshape(1, 2, 2, 1)
+    pred = np.full((1, 2, 2, 1), 0.5, np.float32)
+    dice = 1 - (2 * 1 + 1) / (2 + 2 + 1)
+    assert float(HalfBceHalfDice()(true, pred)) == pytest.approx((np.log(2) + dice) / 2, abs=1e-5)
+    weight = np.ones((1, 2, 2), np.float32)
+    weighted = make_loss("bce_dice")(true, pred, sample_weight=weight)
+    assert float(weighted) == pytest.approx((np.log(2) + dice) / 2, abs=1e-5)
+
+
+def test_unknown_loss_lists_the_choices():
+    with pytest.raises(ValueError, match="loss is 'dice': give one of 'mse'"):
+        make_loss("dice")
+    own = keras.losses.Huber()
+    assert make_loss(own) is own
+
+
+def test_validation_loss_leaves_masked_pixels_out(tiny):
+    x, y, weight = next(iter(patch_batches(make_patches(), network="distance", batch_size=5)(0)))
+    found = run(tiny, x)
+    expected = (((found - y) ** 2)[..., 0] * weight).mean()
+    scores = ValidationLoss(x, y, weight)(tiny)
+    assert scores == {"val_loss": pytest.approx(float(expected), rel=1e-4)}
+    worse = np.where(weight[..., None] > 0, y, 9)
+    assert ValidationLoss(x, worse, weight)(tiny) == pytest.approx(scores, rel=1e-4)
+
+
+# training
+
+
+def test_cold_start_then_all_layers(tmp_path, capsys):
+    keras.utils.set_random_seed(1)
+    model = make_tiny()
+    stem = model.get_layer("fpn").get_layer("stem")
+    start, kernels = stem.kernel.numpy(), []
+    batches = patch_batches(make_patches(), network="distance", batch_size=2)
+    x, y, weight = next(iter(patch_batches(make_patches(), network="distance", batch_size=5)(9)))
+
+    class Watch(ValidationLoss):
+        def __call__(self, model):
+            kernels.append(stem.kernel.numpy())
+            return super().__call__(model)
+
+    settings = {"folder": tmp_path, "epochs": 4, "cold_epochs": 2, "steps_per_epoch": 4}
+    history = train_fpn(
+        model, batches, learning_rate=0.02, validate=Watch(x, y, weight), **settings
+    )
+    assert [np.array_equal(k, start) for k in kernels[:3]] == [True, True, False]
+    assert len(history) == 4 and history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert (tmp_path / "cold_start/history.csv").exists()
+    assert ValidationLoss(x, y, weight)(model)["val_loss"] == pytest.approx(
+        history["val_loss"].min(), rel=1e-3
+    )
+    # a finished training is not repeated
+    trained = run(model, x)
+    again = make_tiny()
+    train_fpn(again, batches, learning_rate=0.02, validate=Watch(x, y, weight), **settings)
+    np.testing.assert_allclose(run(again, x), trained, atol=1e-5)
+    assert "already trained" in capsys.readouterr().out
+
+
+def test_an_encoder_of_the_package_learns(two_heads):
+    set_encoder_trainable(two_heads, False)
+    two_heads.compile(keras.optimizers.Adam(3e-3), make_loss("mse"), run_eagerly=True)
+    batch = next(iter(patch_batches(make_patches(), batch_size=2)(0)))
+    encoder = two_heads.get_layer("fpn").get_layer("stage1_unit1_conv1")
+    before = encoder.kernel.numpy()
+    losses = [float(two_heads.train_on_batch(*batch)) for _ in range(4)]
+    np.testing.assert_array_equal(encoder.kernel.numpy(), before)
+    set_encoder_trainable(two_heads, True)
+    two_heads.compile(keras.optimizers.Adam(3e-3), make_loss("mse"), run_eagerly=True)
+    losses += [float(two_heads.train_on_batch(*batch)) for _ in range(4)]
+    assert (encoder.kernel.numpy() != before).any()
+    assert losses[-1] < 0.8 * losses[0]
+
+
+# networks with their normalisation
+
+
+def test_image_is_normalised_in_prediction_as_in_training():
+    image = np.random.default_rng(0).integers(0, 60_000, (50, 60)).astype(np.uint16)
+    networks = FpnNetworks({}, Normalizer(low=2, high=99))
+    ours = networks.normalize(image)
+    assert ours.dtype == np.float32 and (ours.min(), ours.max()) == (0, 1)
+    np.testing.assert_allclose(ours, to_uint8(image, networks.normalizer) / 255, atol=0.51 / 255)
+
+
+def test_networks_save_and_load_with_their_constants(tmp_path, tiny):
+    networks = FpnNetworks({"distance": tiny, "border": make_tiny()}, Normalizer(low=3, high=97))
+    networks.save(tmp_path)
+    loaded = FpnNetworks.load(tmp_path)
+    assert loaded.normalizer == networks.normalizer
+    assert list(loaded.models) == ["distance", "border"]
+    x = random_batch(2, 32, 32, 1)
+    np.testing.assert_allclose(loaded(x), networks(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 40), (5, 64), (1, 1)])
+def test_any_size_is_continued_to_a_multiple_of_32(shape, tiny):
+    networks = FpnNetworks({"distance": tiny, "border": tiny})
+    x = random_batch(2, *shape, 1)
+    maps = networks(x)
+    assert maps.shape == (2, *shape, 2)
+    margins = [(0, 0), *((0, -side % 32) for side in shape), (0, 0)]
+    expected = run(tiny, np.pad(x, margins, mode="symmetric"))[:, : shape[0], : shape[1]]
+    np.testing.assert_allclose(maps, np.concatenate([expected] * 2, axis=-1), atol=1e-5)
+
+
+def test_networks_need_a_batch(tiny):
+    with pytest.raises(ValueError, match=r"batch has shape \(32, 32\): give images with axes NYXC"):
+        FpnNetworks({"distance": tiny})(np.zeros((32, 32)))
+
+
+def test_networks_segment_a_field():
+    from helpers.seeded_watershed import predict_field, segment_field
+
+    networks = FpnNetworks({"distance_border": make_tiny(maps=2)})
+    field = np.random.default_rng(0).integers(0, 60_000, (70, 90)).astype(np.uint16)
+    options = {"normalize": networks.normalize, "tile_shape": (64, 64), "overlap": (32, 32)}
+    assert predict_field(networks, field, **options).shape == (70, 90, 2)
+    labels = segment_field(networks, field, **options)
+    assert labels.shape == (70, 90) and labels.dtype == np.int32
