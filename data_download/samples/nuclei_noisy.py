@@ -9,7 +9,8 @@ __all__ = ["noisy_nuclei"]
 
 N_IMAGES = {"train": 24, "val": 4, "test": 8}
 SHAPE = (256, 256)
-SIGMA = 400.0  # grey levels
+SIGMA = 100.0  # grey levels
+PHOTONS = (20.0, 200.0)  # per pixel of an ordinary nucleus: dimmest and brightest image
 FACTS = CLEAN_FACTS | {
     "title": "Simulated fluorescent nuclei under strong noise, with the clean images",
     "source": "simulated by data_download.samples.nuclei_noisy",
@@ -33,8 +34,9 @@ def noisy_nuclei(*, seed=42):
 
     Notes
     -----
-    Stands in for the BBBC004 set of VoidSeg (sigma 150 and 200 on simulated nuclei): Gaussian
-    noise of standard deviation 200 on nuclei of `simulate_nuclei`.
+    Stands in for the noisy sets of VoidSeg. As in their DSB2018 set (sigma 40 on nuclei of some 30
+    to 250 grey levels), images differ in brightness by a factor of ten: in the dimmest, an
+    ordinary nucleus rises above the background by about 0.6 of the noise's standard deviation.
     """
     from helpers.noise import add_gaussian_noise
 
@@ -46,7 +48,7 @@ def noisy_nuclei(*, seed=42):
             SHAPE,
             rng.integers(25, 51),
             overlap=rng.uniform(0.1, 0.4),
-            photons=rng.uniform(50, 100),
+            photons=np.exp(rng.uniform(*np.log(PHOTONS))),
             radius=rng.uniform(9, 12),
             blur=rng.uniform(1.1, 2.0),
             rng=rng,
