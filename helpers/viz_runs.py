@@ -130,13 +130,14 @@ def show_extremes(group: Sequence[RunScores], *, iou: float = 0.5, window_px: in
         for result in group:
             values = result.values()
             name = values.idxmax() if word == "best" else values.idxmin()
-            title = f"{result.run.method}, {word}\n{name}\n{result.ranked_by} {values[name]:.2f}"
+            title = f"{result.run.method}\n{word}: {name}\n{result.ranked_by} {values[name]:.2f}"
             extremes.append((title, result.kind, result.read_case(name)))
     shapes = [np.minimum(case.true.shape[-2:], window_px or np.inf) for _, _, case in extremes]
     height = 2 * max(y / x for y, x in shapes) + 0.55  # inches for the title
     axes = panel_axes(len(extremes), n_columns=len(group), width=2, height=height)
     for ax, (title, kind, case) in zip(axes, extremes, strict=True):
-        show_case(ax, case, kind=kind, iou=iou, window_px=window_px).set_title(title)
+        panel = show_case(ax, case, kind=kind, iou=iou, window_px=window_px)
+        panel.set_title(title, fontsize="x-small")
     name_errors(axes[0].figure)
     return axes.reshape(2, len(group))
 

@@ -107,8 +107,8 @@ def test_extremes_are_the_own_best_and_worst_of_each_method():
     group = [FakeScores("a", {"x": 0.9, "y": 0.1}), FakeScores("b", {"x": 0.2, "y": 0.3})]
     grid = show_extremes(group)
     assert [[ax.get_title() for ax in row] for row in grid] == [
-        ["a, best\nx\nap_50 0.90", "b, best\ny\nap_50 0.30"],
-        ["a, worst\ny\nap_50 0.10", "b, worst\nx\nap_50 0.20"],
+        ["a\nbest: x\nap_50 0.90", "b\nbest: y\nap_50 0.30"],
+        ["a\nworst: y\nap_50 0.10", "b\nworst: x\nap_50 0.20"],
     ]
     plt.close("all")
 
