@@ -31,7 +31,6 @@ PACKAGES = {
     "cv2": "opencv-python-headless",
     "pooch": "pooch",
     "roifile": "roifile",
-    "numba": "numba",
     "tqdm": "tqdm",
     "six": "six",
 }
