@@ -152,13 +152,11 @@ def shorten_batch_norm_memory(model, momentum: float = 0.9) -> None:
     model : stardist.models.StarDist2D or StarDist3D
         Not yet trained.
     momentum : float
-        Share of the old statistics that each step keeps. Keras' 0.99 remembers some 500
-        steps; in a training that is not much longer, prediction would use statistics of the
-        untrained network, and the first scores would be 0.
+        As in `helpers.training.shorten_batch_norm_memory`.
     """
-    for layer in model.keras_model.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.momentum = momentum
+    from helpers import training
+
+    training.shorten_batch_norm_memory(model.keras_model, momentum)
 
 
 class StarAP:
@@ -176,8 +174,9 @@ class StarAP:
     """
 
     def __init__(self, model, images, labels, *, max_pixels: int = 3_000_000):
-        sizes = np.cumsum([image.size for image in images])
-        n_used = max(1, int(np.searchsorted(sizes, max_pixels, side="right")))
+        from helpers.training import count_images
+
+        n_used = count_images(images, max_pixels)
         self.model, self.images, self.labels = model, images[:n_used], labels[:n_used]
 
     def __call__(self, keras_model=None) -> dict[str, float]:

@@ -7,10 +7,12 @@ the callback of :func:`training_callbacks`, so they run on any Keras backend.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from helpers.saving import load_model, save_model
 from helpers.training_keeper import Keeper, cosine_learning_rate
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cosine_learning_rate",
+    "count_images",
     "fit",
     "load_best_weights",
     "load_model",
@@ -29,6 +32,7 @@ __all__ = [
     "read_history",
     "remaining_epochs",
     "save_model",
+    "shorten_batch_norm_memory",
     "training_callbacks",
 ]
 
@@ -210,6 +214,33 @@ def training_callbacks(
         resume=resume,
     )
     return [keeper.callback()]
+
+
+def count_images(images: Sequence[np.ndarray], max_pixels: int) -> int:
+    """Return how many of the first images have at most `max_pixels` together, at least 1.
+
+    For a validation score that is measured after every epoch: a large validation set must not
+    slow the training down.
+    """
+    total = np.cumsum([image.size for image in images])
+    return max(1, int(np.searchsorted(total, max_pixels, side="right")))
+
+
+def shorten_batch_norm_memory(network: "keras.Model", momentum: float = 0.9) -> None:
+    """Let batch normalisation follow a short training.
+
+    Parameters
+    ----------
+    network
+        Not yet trained.
+    momentum
+        Share of the old statistics that each step keeps. Keras' 0.99 remembers some 500 steps;
+        in a training that is not much longer, prediction would use statistics of the untrained
+        network, and the first scores would be 0.
+    """
+    for layer in network.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.momentum = momentum
 
 
 def remaining_epochs(folder: str | Path, total_epochs: int) -> int:

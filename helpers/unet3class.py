@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.targets import three_class_target
+from helpers.training import count_images, shorten_batch_norm_memory
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +89,7 @@ def compile_unet3class(
     class_weights : sequence of float
         Weights of background, inside and border in the loss.
     momentum : float
-        Memory of batch normalisation, see `helpers.stars.shorten_batch_norm_memory`.
+        Memory of batch normalisation, see `helpers.training.shorten_batch_norm_memory`.
 
     Notes
     -----
@@ -96,12 +97,9 @@ def compile_unet3class(
     published the mean is not divided by the weights. Keras takes the softmax in a form that
     cannot overflow.
     """
-    from keras.layers import BatchNormalization
     from keras.optimizers import Adam
 
-    for layer in model.layers:
-        if isinstance(layer, BatchNormalization):
-            layer.momentum = momentum
+    shorten_batch_norm_memory(model, momentum)
     model.compile(optimizer=Adam(learning_rate), loss=_weighted_cross_entropy(class_weights))
 
 
@@ -222,8 +220,7 @@ class ForegroundAP:
     """
 
     def __init__(self, images, labels, *, depth: int, max_pixels: int = 1_000_000):
-        sizes = np.cumsum([image.size for image in images])
-        n_used = max(1, int(np.searchsorted(sizes, max_pixels, side="right")))
+        n_used = count_images(images, max_pixels)
         self.images, self.labels, self.depth = images[:n_used], labels[:n_used], depth
 
     def __call__(self, model) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 from helpers.storage import write_whole
 from helpers.training import (
     cosine_learning_rate,
+    count_images,
     fit,
     load_best_weights,
     load_model,
@@ -18,6 +19,7 @@ from helpers.training import (
     read_history,
     remaining_epochs,
     save_model,
+    shorten_batch_norm_memory,
     training_callbacks,
 )
 from helpers.training_state import TrainingFiles, best_row
@@ -257,6 +259,21 @@ def test_cosine_learning_rate_by_hand():
     rate = cosine_learning_rate(1.0, 40)  # 2 steps up, 38 steps down
     values = [float(rate(step)) for step in (0, 1, 2, 21, 40)]
     np.testing.assert_allclose(values, [0.01, 0.505, 1.0, 0.505, 0.01], atol=1e-6)
+
+
+def test_images_are_counted_by_their_pixels():
+    images = [np.zeros((2, 5)), np.zeros((3, 5)), np.zeros((1, 5))]
+    assert [count_images(images, n) for n in (1, 10, 24, 25, 30, 99)] == [1, 1, 1, 2, 3, 3]
+
+
+def test_batch_norm_memory_is_shortened():
+    import keras
+
+    layers = keras.layers
+    network = keras.Sequential([layers.Input((4,)), layers.BatchNormalization(), layers.Dense(2)])
+    network.build()
+    shorten_batch_norm_memory(network, 0.8)
+    assert network.layers[0].momentum == 0.8
 
 
 def test_best_row_ignores_nan():

@@ -44,7 +44,7 @@ def nuclei_volumes(*, seed=42):
 
 def _draw_volume(rng):
     voxel = np.array(FACTS["pixel_size_um"])
-    return simulate_nuclei(
+    image, _, labels = simulate_nuclei(
         SHAPE,
         rng.integers(24, 41),
         overlap=rng.uniform(0.3, 0.5),
@@ -55,3 +55,4 @@ def _draw_volume(rng):
         blur=tuple([0.6, 0.2, 0.2] / voxel),
         rng=rng,
     )
+    return image, labels

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .nuclei_sim import FACTS as CLEAN_FACTS
-from .nuclei_sim import simulate_nuclei
+from .nuclei_sim import draw_splits, simulate_nuclei
 
 __all__ = ["noisy_nuclei"]
 
@@ -38,21 +38,19 @@ def noisy_nuclei(*, seed=42):
     to 250 grey levels), images differ in brightness by a factor of ten: in the dimmest, an
     ordinary nucleus rises above the background by about 0.6 of the noise's standard deviation.
     """
+    return draw_splits(_draw_image, N_IMAGES, seed)
+
+
+def _draw_image(rng):
     from helpers.noise import add_gaussian_noise
 
-    streams = iter(np.random.default_rng(seed).spawn(sum(N_IMAGES.values())))
-
-    def draw():
-        rng = next(streams)
-        _, clean, labels = simulate_nuclei(
-            SHAPE,
-            rng.integers(25, 51),
-            overlap=rng.uniform(0.1, 0.4),
-            photons=np.exp(rng.uniform(*np.log(PHOTONS))),
-            radius=rng.uniform(9, 12),
-            blur=rng.uniform(1.1, 2.0),
-            rng=rng,
-        )
-        return add_gaussian_noise(clean, sigma=SIGMA, rng=rng), labels, clean
-
-    return {split: [draw() for _ in range(n)] for split, n in N_IMAGES.items()}
+    _, clean, labels = simulate_nuclei(
+        SHAPE,
+        rng.integers(25, 51),
+        overlap=rng.uniform(0.1, 0.4),
+        photons=np.exp(rng.uniform(*np.log(PHOTONS))),
+        radius=rng.uniform(9, 12),
+        blur=rng.uniform(1.1, 2.0),
+        rng=rng,
+    )
+    return add_gaussian_noise(clean, sigma=SIGMA, rng=rng), labels, clean

@@ -48,13 +48,13 @@ def nuclei_images(*, seed=42):
 
 
 def draw_splits(draw, numbers, seed):
-    """Return so many images and labels for each split as `numbers` says."""
+    """Return what `draw` makes of so many random streams for each split as `numbers` says."""
     streams = iter(np.random.default_rng(seed).spawn(sum(numbers.values())))
-    return {split: [draw(next(streams))[::2] for _ in range(n)] for split, n in numbers.items()}
+    return {split: [draw(next(streams)) for _ in range(n)] for split, n in numbers.items()}
 
 
 def _draw_image(rng):
-    return simulate_nuclei(
+    image, _, labels = simulate_nuclei(
         SHAPE,
         rng.integers(25, 51),
         overlap=rng.uniform(0.2, 0.5),
@@ -63,6 +63,7 @@ def _draw_image(rng):
         blur=rng.uniform(1.1, 2.0),
         rng=rng,
     )
+    return image, labels
 
 
 def simulate_nuclei(

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, label
 from scipy.spatial import cKDTree
 
 from .fields import degrade, smooth_noise
+from .nuclei_sim import draw_splits
 
 __all__ = ["simulate_worms", "worms_images"]
 
@@ -46,14 +47,11 @@ def worms_images(*, seed=42):
     Bodies bend like a C or an S, by up to half a turn, so that a polygon with one radius per
     direction cannot follow them: `docs/samples.md` has the limit.
     """
-    streams = iter(np.random.default_rng(seed).spawn(sum(N_IMAGES.values())))
-    return {
-        split: [_draw_image(next(streams))[::2] for _ in range(n)] for split, n in N_IMAGES.items()
-    }
+    return draw_splits(_draw_image, N_IMAGES, seed)
 
 
 def _draw_image(rng):
-    return simulate_worms(
+    image, _, labels = simulate_worms(
         SHAPE,
         int(rng.integers(20, 31)),
         touch=rng.uniform(0.5, 0.9),
@@ -63,6 +61,7 @@ def _draw_image(rng):
         blur=rng.uniform(1.0, 1.8),
         rng=rng,
     )
+    return image, labels
 
 
 def simulate_worms(

@@ -10,6 +10,7 @@ import numpy as np
 from helpers.embedseg.clustering import cluster_embeddings
 from helpers.embedseg.predict import predict_raw
 from helpers.embedseg.space import EmbeddingSpace
+from helpers.training import count_images
 
 __all__ = ["EmbedAP", "smallest_object", "tune_embedseg_thresholds"]
 
@@ -108,8 +109,7 @@ class EmbedAP:
         max_pixels: int = 3_000_000,
         **options,
     ):
-        sizes = np.cumsum([y.size for y in labels])
-        n_used = max(1, int(np.searchsorted(sizes, max_pixels, side="right")))
+        n_used = count_images(labels, max_pixels)
         self.images, self.labels = images[:n_used], labels[:n_used]
         self.space, self.seeds, self.options = space, seeds, options
 
