@@ -1,18 +1,28 @@
 """Time the clustering of one large image against a plain scan, and the medoid against all pairs.
 
+Then predict an image of the same size with both networks, and read the memory of the process.
+
 Run with ``python benchmarks/bench_embedseg.py``. The output of a network is imitated: 1024
 objects in 1024 x 1024 pixels, with errors of one pixel in the offsets. The scan looks at all
 foreground pixels for every object, as the method is published; it is timed once, ours three
 times, of which the fastest counts. Compiling (some seconds, once per machine) does not count.
 """
 
+import resource
 from operator import itemgetter
 from time import perf_counter
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from helpers.embedseg import EmbeddingSpace, cluster_embeddings, find_centers
+from helpers.embedseg import (
+    EmbeddingSpace,
+    build_branched_erfnet,
+    build_embedding_unet,
+    cluster_embeddings,
+    find_centers,
+    predict_raw,
+)
 
 SPACE = EmbeddingSpace((1, 1), reach=100, radius=6)
 
@@ -76,12 +86,23 @@ def report(name: str, ours, plain, *arguments) -> None:
     print(f"{name}: {fast:.3f} s, plain {slow:.2f} s, ratio {slow / fast:.0f}")
 
 
+def report_prediction(name: str, model, *, size: int = 1024) -> None:
+    """Print the time of one image without test-time augmentation, and the peak memory so far."""
+    image = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    predict_raw(model, image)
+    seconds, _ = time_call(predict_raw, model, image)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    print(f"{name}: {size} x {size} pixels in {seconds:.1f} s, peak memory {peak_mb:.0f} MB")
+
+
 def main() -> None:
-    """Time both and print."""
+    """Time all and print."""
     report("clustering", lambda raw: cluster_embeddings(raw, SPACE), cluster_by_scan, make_output())
     y, x = np.mgrid[:200, :200] - 95
     blob = (y**2 + (1.2 * x + y**2 / 120) ** 2 < 90**2).astype(np.int32)
     report("medoid", lambda mask: find_centers(mask)[1], find_medoid_by_pairs, blob)
+    report_prediction("small U-Net", build_embedding_unet())
+    report_prediction("branched ERFNet", build_branched_erfnet())
 
 
 if __name__ == "__main__":

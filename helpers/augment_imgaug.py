@@ -164,10 +164,10 @@ def default_pipeline(*, without: Collection[str] = ()) -> Augmenter:
     return iaa.Sequential([s for group in steps if group not in without for s in steps[group]])
 
 
-def check_groups(without: Collection[str]) -> None:
-    """Raise ValueError if `without` names anything but :data:`GROUPS`."""
-    if isinstance(without, str) or (unknown := sorted(set(without) - set(GROUPS))):
+def check_groups(without: Collection[str], groups: Collection[str] = GROUPS) -> None:
+    """Raise ValueError if `without` names anything but `groups`."""
+    if isinstance(without, str) or (unknown := sorted(set(without) - set(groups))):
         unknown = [without] if isinstance(without, str) else unknown
         raise ValueError(
-            f"without has {', '.join(unknown)}: give a tuple with some of {', '.join(GROUPS)}"
+            f"without has {', '.join(unknown)}: give a tuple with some of {', '.join(groups)}"
         )

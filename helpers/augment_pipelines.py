@@ -7,18 +7,13 @@ or :data:`DEFAULT`. Its single steps are public as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from helpers.augment_imgaug import (
-    augment_pair,
-    check_groups,
-    default_pipeline,
-    published_pipeline,
-)
+from helpers.augment_imgaug import augment_pair, default_pipeline, published_pipeline
 from helpers.augment_patches import (
     cut_patch,
     find_cut_objects,
@@ -27,12 +22,13 @@ from helpers.augment_patches import (
     separate_pieces,
     to_uint8,
 )
-from helpers.normalise import Normalizer
+from helpers.augment_recipe import ALL_GROUPS, DEFAULT, PUBLISHED, Recipe
 
 if TYPE_CHECKING:
     from imgaug.augmenters import Augmenter
 
 __all__ = [
+    "ALL_GROUPS",
     "DEFAULT",
     "PUBLISHED",
     "Patches",
@@ -40,68 +36,11 @@ __all__ = [
     "augment_many",
     "augment_pair",
     "default_pipeline",
+    "preview_patches",
     "published_pipeline",
     "separate_pieces",
     "to_uint8",
 ]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How patches are made; :data:`PUBLISHED` and :data:`DEFAULT` are two of them.
-
-    Parameters
-    ----------
-    pipeline : {"default", "published"}
-        What imgaug does to each patch: :func:`default_pipeline`, :func:`published_pipeline`.
-    without : tuple of str
-        Groups of the pipeline that change nothing: "geometry", "contrast", "noise", "blur".
-    scales : tuple of float
-        Factors by which images are resized. With `any_scale` a factor is drawn between the
-        smallest and the largest for each patch; else each is used equally often.
-    any_scale : bool
-        See `scales`.
-    size : int
-        Side of the patches in pixels.
-    shoulder : int
-        Patches keep so many pixels from the frame of the image, where it is large enough.
-    cut_objects : {"mask", "drop", "keep"}
-        Objects cut by the edge of the patch, whose centre and outline the target cannot show:
-        they stay in the labels and get weight 0; become background, although the image
-        shows them; or count as if they ended there (published).
-    normalizer : Normalizer
-        Grey values to 0 to 1, measured on the whole image, then 8 bits.
-
-    Raises
-    ------
-    ValueError
-        If a value makes no sense.
-    """
-
-    pipeline: str = "default"
-    without: tuple[str, ...] = ()
-    scales: tuple[float, ...] = (0.75, 1.33)
-    any_scale: bool = True
-    size: int = 256
-    shoulder: int = 0
-    cut_objects: str = "mask"
-    normalizer: Normalizer = field(default_factory=Normalizer)
-
-    def __post_init__(self):
-        """Check the values."""
-        object.__setattr__(self, "scales", tuple(self.scales))
-        object.__setattr__(self, "without", tuple(self.without))
-        _check_choice("pipeline", self.pipeline, tuple(_PIPELINES))
-        _check_choice("cut_objects", self.cut_objects, ("mask", "drop", "keep"))
-        check_groups(self.without)
-        if not self.scales or not min(self.scales) > 0:
-            raise ValueError(f"scales is {self.scales}: give positive factors, (1.0,) for none")
-        if self.size < 1 or self.shoulder < 0:
-            raise ValueError(f"size is {self.size}, shoulder {self.shoulder}: give pixels")
-
-    def make_pipeline(self) -> Augmenter:
-        """Return the pipeline without the groups left out."""
-        return _PIPELINES[self.pipeline](without=self.without)
 
 
 class Patches(NamedTuple):
@@ -180,6 +119,33 @@ def augment_many(
     return _stack(made, recipe.size, images[0])
 
 
+def preview_patches(
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    n: int = 4,
+    seed: int = 0,
+    *,
+    recipe: Recipe | None = None,
+) -> tuple[Patches, Patches]:
+    """Make some patches twice: as they are cut out, and as the pipeline changes them.
+
+    Parameters
+    ----------
+    images, labels, n, seed, recipe
+        As in :func:`augment_many`.
+
+    Returns
+    -------
+    before, after : Patches
+        Patch k of both shows the same piece of the same image; `after` is what
+        :func:`augment_many` gives. :func:`helpers.viz_fpn.show_augmented` draws them.
+    """
+    recipe = recipe or DEFAULT
+    # "scaling" stays: the piece that is cut out depends on the scale
+    bare = replace(recipe, without=(*set(ALL_GROUPS) - {"scaling"}, *recipe.without))
+    return tuple(augment_many(images, labels, n, seed, recipe=one) for one in (bare, recipe))
+
+
 class _PatchMaker:
     """Makes patch k; picklable, so that processes can share the work."""
 
@@ -198,13 +164,15 @@ class _PatchMaker:
         """List (image, scales to draw from): patch k takes turn k modulo their number."""
         recipe, turns = self.recipe, []
         for source, image in enumerate(self.images):
-            fitting = fit_scales(image.shape, recipe.size, recipe.scales, between=recipe.any_scale)
-            turns += [(source, scales) for scales in fitting]
+            fitting = fit_scales(
+                image.shape, recipe.size, recipe.used_scales, between=recipe.any_scale
+            )
+            turns += [(source, one) for one in fitting]
         if not turns:
             largest = max(min(image.shape[:2]) for image in self.images)
             raise ValueError(
-                f"size is {recipe.size}, but at none of the scales {recipe.scales} an image has so "
-                f"many pixels along both axes: at scale 1, {largest} fits"
+                f"size is {recipe.size}, but at none of the scales {recipe.used_scales} an image "
+                f"has so many pixels along both axes: at scale 1, {largest} fits"
             )
         return turns
 
@@ -291,24 +259,3 @@ def _number_without_gaps(labels: np.ndarray) -> np.ndarray:
         np.append(labels.ravel(), 0)
     )  # the 0 keeps background 0 where there is none
     return np.searchsorted(numbers, labels).astype(np.int32)
-
-
-def _check_choice(name: str, value: object, choices: Sequence) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} has {value!r}: give one of {', '.join(map(repr, choices))}")
-
-
-_PIPELINES = {"default": default_pipeline, "published": published_pipeline}
-
-DEFAULT = Recipe()
-"""Mild: scales from 0.75 to 1.33, percentile normalisation, cut objects masked."""
-
-PUBLISHED = Recipe(
-    pipeline="published",
-    scales=(1.0, 2.0, 0.333, 0.667, 1.333),
-    any_scale=False,
-    shoulder=8,
-    cut_objects="keep",
-    normalizer=Normalizer(low=0, high=100),
-)
-"""As published, except that images are resized linearly and pieces numbered separately."""

@@ -5,8 +5,9 @@ from collections import Counter
 from helpers.datasets import split_pairs
 from helpers.doctor_checks import check_labelling, examine_pair
 from helpers.doctor_findings import ERROR, NOTE, WARNING, Finding, make_table
+from helpers.doctor_overlaps import check_overlaps
 from helpers.doctor_twins import find_twins
-from helpers.layouts import find_pairs
+from helpers.layouts import find_pairs, read_pair_image
 
 __all__ = ["check_dataset", "require_healthy"]
 
@@ -14,8 +15,9 @@ FEW_IMAGES, FEW_PATCHES = 5, 50
 
 
 def check_dataset(
-    folder, *, task="instance", patch_size=64, channels=1, seed=42, groups=None, max_rows=5
-):
+    folder, *, task="instance", patch_size=64, channels=1, seed=42, groups=None, overlaps=False,
+    max_rows=5,
+):  # fmt: skip
     """Return a table of everything in a data folder that would spoil training or scores.
 
     Parameters
@@ -32,6 +34,9 @@ def check_dataset(
         Number of channels the method expects: 1 for grey.
     seed, groups
         As in `helpers.datasets.load_dataset`, for folders without splits.
+    overlaps : bool
+        Also look for scans that show the same piece of a sample in two splits, as height maps
+        often do. All pairs are registered, which takes time in a large set.
     max_rows : int or None
         Rows for one finding before the other files share a row; None gives each its own.
 
@@ -49,8 +54,8 @@ def check_dataset(
     Notes
     -----
     Functions that mends name are in `helpers.repair` and `helpers.images`. Copies are found
-    across splits also after noise, scaling of grey values, turns and flips; crops and partly
-    overlapping fields are not.
+    across splits also after noise, scaling of grey values, turns and flips; partly overlapping
+    fields only with `overlaps`, and crops of other scale not at all.
     """
     if task not in ("instance", "semantic"):
         raise ValueError(f"task is {task!r}: give 'instance' or 'semantic'")
@@ -80,6 +85,8 @@ def check_dataset(
                 records.append(record)
     readable = [record for record in records if record.is_readable]
     findings += check_labelling(readable, task) + _check_set(readable) + _check_amount(readable)
+    if overlaps:
+        findings += check_overlaps(_read_scans(pairs))
     return make_table(findings + find_twins(readable), max_rows)
 
 
@@ -109,6 +116,19 @@ def require_healthy(table):
             + "\n".join(lines)
         )
     return table
+
+
+def _read_scans(pairs):
+    scans = {}
+    for split, members in pairs.items():
+        names, images = [], []
+        for pair in members:
+            image, axes = read_pair_image(pair)
+            if axes == "YX":
+                names.append(pair.name)
+                images.append(image)
+        scans[split] = (names, images)
+    return scans
 
 
 def _check_layout(layout):

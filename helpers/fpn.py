@@ -6,9 +6,11 @@ The networks come from the package segmentation-models; their maps go to
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +19,13 @@ import numpy as np
 from helpers.fpn_training import (
     fpn_targets,
     patch_batches,
+    patch_validation,
     set_encoder_trainable,
     train_fpn,
 )
 from helpers.normalise import Normalizer
 from helpers.storage import read_json, write_json
+from helpers.watershed_rule import WatershedRule
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +38,7 @@ __all__ = [
     "build_networks",
     "fpn_targets",
     "patch_batches",
+    "patch_validation",
     "set_encoder_trainable",
     "train_fpn",
 ]
@@ -153,7 +158,7 @@ class FpnNetworks:
     """The trained networks with the normalisation they were trained with.
 
     ``networks.normalize`` and ``networks`` itself are what
-    :func:`helpers.seeded_watershed.segment_field` takes as ``normalize`` and ``predict``.
+    :func:`helpers.fpn_field.segment_field` takes as ``normalize`` and ``predict``.
 
     Parameters
     ----------
@@ -161,10 +166,13 @@ class FpnNetworks:
         Of :func:`build_networks`.
     normalizer : Normalizer
         Grey values to 0 to 1; what lies beyond is cut off.
+    rule : WatershedRule, optional
+        Thresholds tuned for these networks, to be kept with them.
     """
 
     models: dict[str, keras.Model]
     normalizer: Normalizer = field(default_factory=Normalizer)
+    rule: WatershedRule | None = None
 
     def normalize(self, image: np.ndarray) -> np.ndarray:
         """Return the image as float32 between 0 and 1, for training as for prediction."""
@@ -181,18 +189,21 @@ class FpnNetworks:
         rows, columns = batch.shape[1:3]
         margins = [(0, 0), (0, -rows % 32), (0, -columns % 32), (0, 0)]
         padded = np.pad(batch, margins, mode="symmetric")
-        maps = [np.asarray(model.predict_on_batch(padded)) for model in self.models.values()]
+        with _without_retracing_warnings():
+            maps = [np.asarray(model.predict_on_batch(padded)) for model in self.models.values()]
         return np.concatenate(maps, axis=-1)[:, :rows, :columns]
 
     def save(self, folder: str | Path) -> Path:
-        """Save networks and normalisation into `folder`, and test the reload."""
+        """Save networks, normalisation and thresholds into `folder`, and test the reload."""
         from helpers.saving import save_model
 
         folder = Path(folder)
         for name, model in self.models.items():
             example = np.random.default_rng(0).random((1, 32, 32, model.input_shape[-1]))
-            save_model(model, folder / name, example.astype(np.float32))
+            with _without_retracing_warnings():
+                save_model(model, folder / name, example.astype(np.float32))
         facts = {"networks": list(self.models), "normalizer": self.normalizer.to_dict()}
+        facts["rule"] = asdict(self.rule) if self.rule else None
         write_json(folder / "fpn.json", facts)
         return folder
 
@@ -204,7 +215,23 @@ class FpnNetworks:
 
         facts = read_json(Path(folder) / "fpn.json")
         models = {name: load_model(Path(folder) / name) for name in facts["networks"]}
-        return cls(models, Normalizer.from_dict(facts["normalizer"]))
+        rule = WatershedRule(**facts["rule"]) if facts.get("rule") else None
+        return cls(models, Normalizer.from_dict(facts["normalizer"]), rule)
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    return "retracing" not in record.getMessage()
+
+
+@contextmanager
+def _without_retracing_warnings() -> Iterator[None]:
+    # TensorFlow warns of a few new image sizes, after which it prepares for all sizes at once
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_no_retracing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_retracing)
 
 
 def _import_package():

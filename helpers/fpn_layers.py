@@ -1,14 +1,16 @@
-"""Parts of networks of segmentation-models, written so that they can be saved and reloaded.
+"""Parts of networks of segmentation-models, so that they can be saved and take any size.
 
 Some encoders hold code as ``Lambda`` layers or come with layers of their own, which cannot be
-reloaded safely. :func:`mend_layers` puts equal layers in their place; weights stay.
+reloaded safely, and the decoder's enlarging fails on a second size. :func:`mend_layers` puts
+equal layers in their place; weights stay.
 """
 
 from __future__ import annotations
 
 import keras
+from keras import ops
 
-__all__ = ["AddAxes", "ScaledSum", "SliceChannels", "mend_layers"]
+__all__ = ["AddAxes", "GrowLinear", "ScaledSum", "SliceChannels", "mend_layers"]
 
 # A Lambda is called with a mask, and a clone calls its layers as the original did: hence the
 # unused `mask` below.
@@ -82,6 +84,53 @@ class AddAxes(keras.layers.Layer):
         return (input_shape[0], 1, 1, input_shape[1])
 
 
+@keras.saving.register_keras_serializable("microseg")
+class GrowLinear(keras.layers.Layer):
+    """Image enlarged by whole factors, bilinear: ``UpSampling2D`` for images of any size.
+
+    Parameters
+    ----------
+    factors : tuple of int
+        Of rows and columns.
+
+    Notes
+    -----
+    Output pixel k of factor f lies at (k + 1/2) / f - 1/2; beyond the frame the outermost
+    pixels go on. Keras 3.15's own layer fails once a network has predicted two sizes.
+    """
+
+    def __init__(self, factors, **options):
+        super().__init__(**options)
+        self.factors = tuple(int(factor) for factor in factors)
+
+    def call(self, inputs, mask=None):
+        """Return the image, rows and columns multiplied."""
+        return _grow(_grow(inputs, self.factors[0], 1), self.factors[1], 2)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape, with unknown sides still unknown."""
+        n, *sides, channels = input_shape
+        sides = [s and s * factor for s, factor in zip(sides, self.factors, strict=True)]
+        return (n, *sides, channels)
+
+    def get_config(self):
+        """Return the parameters."""
+        return {**super().get_config(), "factors": self.factors}
+
+
+def _grow(x, factor: int, axis: int):
+    def cut(start, stop):
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+
+    before = ops.concatenate([cut(None, 1), cut(None, -1)], axis)
+    after = ops.concatenate([cut(1, None), cut(-1, None)], axis)
+    places = [(k + 0.5) / factor - 0.5 for k in range(factor)]
+    phases = [x + abs(d) * ((before if d < 0 else after) - x) for d in places]
+    shape = list(ops.shape(x))
+    shape[axis] = shape[axis] * factor
+    return ops.reshape(ops.stack(phases, axis + 1), shape)
+
+
 def mend_layers(model: keras.Model) -> keras.Model:
     """Return the same network without ``Lambda`` and foreign layers.
 
@@ -108,6 +157,8 @@ def mend_layers(model: keras.Model) -> keras.Model:
 def _mend_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     if isinstance(layer, keras.layers.Lambda):
         return _replace_lambda(layer)
+    if isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation == "bilinear":
+        return GrowLinear(layer.size, name=layer.name)
     if type(layer).__name__ == "FixedDropout":
         noise_shape = (None, *layer.noise_shape[1:]) if layer.noise_shape else None
         return keras.layers.Dropout(layer.rate, noise_shape=noise_shape, name=layer.name)

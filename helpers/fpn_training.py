@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from helpers.augment_pipelines import Patches
+    from helpers.fpn_loss import ValidationLoss
 
-__all__ = ["fpn_targets", "patch_batches", "set_encoder_trainable", "train_fpn"]
+__all__ = [
+    "fpn_targets",
+    "patch_batches",
+    "patch_validation",
+    "set_encoder_trainable",
+    "train_fpn",
+]
+
+MAPS_OF = {"distance": [0], "border": [1], "distance_border": [0, 1]}
+"""Which targets each network of :func:`helpers.fpn.build_networks` learns."""
 
 DECODER = tuple(
     "fpn_stage segm_stage upsampling_stage aggregation pyramid_dropout final_ head_conv".split()
@@ -69,13 +79,7 @@ def patch_batches(
     ValueError
         If there are no patches, or `network` is unknown.
     """
-    maps = {"distance": [0], "border": [1], "distance_border": [0, 1]}
-    if network not in maps:
-        raise ValueError(f"network is {network!r}: give one of {', '.join(map(repr, maps))}")
-    if not len(patches.images) or batch_size < 1:
-        raise ValueError(
-            f"got {len(patches.images)} patches and batch_size {batch_size}: give some"
-        )
+    _check_patches(patches, batch_size, network)
 
     def batches(epoch: int) -> Iterator[tuple]:
         rng, order = np.random.default_rng([seed, epoch]), np.empty(0, int)
@@ -83,11 +87,52 @@ def patch_batches(
             while len(order) < batch_size:
                 order = np.concatenate([order, rng.permutation(len(patches.images))])
             chosen, order = order[:batch_size], order[batch_size:]
-            x = patches.images[chosen].astype(np.float32) / 255
-            y = fpn_targets(patches.labels[chosen])[..., maps[network]]
-            yield x[..., None] if x.ndim == 3 else x, y, patches.weights[chosen]
+            yield _examples(patches, chosen, network)
 
     return batches
+
+
+def patch_validation(
+    patches: Patches, *, network: str = "distance_border", loss: str | Callable = "mse"
+) -> ValidationLoss:
+    """Return the validation of a training: the loss on patches of validation images.
+
+    Parameters
+    ----------
+    patches : Patches
+        Of validation images, best made by a recipe without the groups of the pipeline.
+    network, loss
+        As in :func:`patch_batches` and :func:`train_fpn`.
+
+    Returns
+    -------
+    ValidationLoss
+        ``validate`` of :func:`train_fpn`.
+
+    Raises
+    ------
+    ValueError
+        If there are no patches, or `network` is unknown.
+    """
+    from helpers.fpn_loss import ValidationLoss
+
+    _check_patches(patches, 1, network)
+    return ValidationLoss(*_examples(patches, slice(None), network), loss=loss)
+
+
+def _examples(patches: Patches, chosen: np.ndarray | slice, network: str) -> tuple:
+    x = patches.images[chosen].astype(np.float32) / 255
+    y = fpn_targets(patches.labels[chosen])[..., MAPS_OF[network]]
+    return x[..., None] if x.ndim == 3 else x, y, patches.weights[chosen]
+
+
+def _check_patches(patches: Patches, batch_size: int, network: str) -> None:
+    if network not in MAPS_OF:
+        raise ValueError(f"network is {network!r}: give one of {', '.join(map(repr, MAPS_OF))}")
+    if not len(patches.images) or batch_size < 1:
+        raise ValueError(
+            f"got {len(patches.images)} patches and batch_size {batch_size}: give some"
+        )
 
 
 def set_encoder_trainable(model: keras.Model, trainable: bool) -> None:

@@ -10,12 +10,14 @@ from scipy.stats import binom
 from helpers.augment_imgaug import GROUPS
 from helpers.augment_patches import cut_patch, find_cut_objects, fit_scales, measure_extents
 from helpers.augment_pipelines import (
+    ALL_GROUPS,
     DEFAULT,
     PUBLISHED,
     Recipe,
     augment_many,
     augment_pair,
     default_pipeline,
+    preview_patches,
     published_pipeline,
     separate_pieces,
     to_uint8,
@@ -506,3 +508,29 @@ def test_images_and_labels_must_fit(images, labels, message):
 def test_recipe_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**options)
+
+
+# studies and preview
+
+
+def test_scaling_can_be_left_out(data):
+    images, labels = data
+    recipe = replace(SMALL, without=("scaling",), scales=(0.5, 3.0))
+    assert recipe.used_scales == (1.0,) and SMALL.used_scales == SMALL.scales
+    bare = replace(recipe, without=ALL_GROUPS)
+    for patch, source in zip(*augment_many(*data, 4, recipe=bare)[::3], strict=True):
+        whole = to_uint8(images[source])
+        windows = np.lib.stride_tricks.sliding_window_view(whole, patch.shape)
+        assert (windows == patch).all(axis=(2, 3)).any()  # a piece of the image as it is
+
+
+def test_preview_shows_the_same_piece_before_and_after(data):
+    before, after = preview_patches(*data, 4, seed=2, recipe=SMALL)
+    assert_same(after, augment_many(*data, 4, seed=2, recipe=SMALL))
+    assert before.sources.tolist() == after.sources.tolist()
+    still = replace(SMALL, without=("geometry", "contrast"))
+    before, after = preview_patches(*data, 4, seed=2, recipe=still)
+    np.testing.assert_array_equal(before.labels, after.labels)
+    assert np.abs(before.images.astype(int) - after.images).mean() < 20
+    unchanged = preview_patches(*data, 2, recipe=replace(SMALL, without=GROUPS))
+    assert_same(*unchanged)

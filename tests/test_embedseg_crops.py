@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from helpers.embedseg.batches import crop_batches
-from helpers.embedseg.crops import CropSource, suggest_crop_size
+from helpers.embedseg.crops import CropSource, suggest_crop_size, suggest_space
 from helpers.embedseg.medoids import find_centers, mark_centers
 from helpers.turns import turns
 
@@ -71,6 +71,23 @@ def test_crop_size_is_mean_and_deviation_of_the_extents_rounded_up():
     assert suggest_crop_size([volume]) == (8, 24, 24)
     with pytest.raises(ValueError, match="no object"):
         suggest_crop_size([labels * 0])
+
+
+def test_crop_sizes_can_be_multiples_of_more():
+    labels = np.zeros((90, 90), int)
+    labels[5:46, 5:25] = 1
+    assert suggest_crop_size([labels], n_std=0, multiple=16) == (48, 48)
+    assert suggest_crop_size([labels], n_std=0, multiple=16, limit=40) == (32, 32)
+
+
+def test_the_space_fits_the_objects():
+    labels = np.zeros((8, 40, 40), int)
+    labels[2:4, 5:15, 3:33], labels[6:8, 20:30, 3:13] = 1, 2
+    space = suggest_space([labels, labels * 0], (2.0, 0.5, 0.5))  # extents 4, 5, 15 and 4, 5, 5 µm
+    assert space.spacing == (2.0, 0.5, 0.5)
+    assert (space.reach, space.radius) == pytest.approx((15, 0.3 * 38 / 6))
+    with pytest.raises(ValueError, match="labels hold no object"):
+        suggest_space([labels * 0], (1, 1, 1))
 
 
 def test_a_crop_has_its_object_in_the_middle_and_stays_inside():

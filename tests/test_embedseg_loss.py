@@ -118,6 +118,43 @@ def test_gradients_equal_differences_of_the_plain_loop(shape, space):
     assert (np.abs(found).reshape(-1, raw.shape[-1]).max(axis=0) > 1e-3).all()
 
 
+@pytest.mark.parametrize(("shape", "space"), CASES)
+def test_the_pull_is_the_mean_distance_to_the_own_centre_in_radii(shape, space):
+    labels, centers, raw = make_case(shape, space, seed=4)
+    place = space.positions(shape)
+    embedding = place + space.reach * np.tanh(raw[..., : space.ndim])
+    away = []
+    for k in (1, 2, 3):
+        member = labels == k
+        center = place[member & (centers > 0)][0] if k < 3 else place[member].mean(axis=0)
+        away += ((embedding - center)[member] ** 2).sum(axis=-1).tolist()
+    expected = np.sqrt(np.array(away) + min(space.spacing) ** 2).mean() / space.radius
+    loss = EmbedSegLoss(space, max_objects=4, weights=(0, 0, 0, 0.5))
+    target, output = map(ops.convert_to_tensor, batch((labels, centers, raw)))
+    assert float(loss.terms(target, output)["pull"][0]) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(target, output)) == pytest.approx(expected / 2, rel=1e-5)
+    assert float(loss(target * 0, output)) == 0  # no objects, nothing to pull
+
+
+def test_far_pixels_feel_the_pull_and_not_the_instance_term():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the gradient is taken by TensorFlow")
+    import tensorflow as tf
+
+    labels, centers = np.zeros((2, 1, 80), int)
+    labels[:], centers[0, 40] = 1, 1
+    raw = np.zeros((1, 80, 5))
+    raw[..., 2:4] = 1
+    slopes = []
+    for weights in ((1, 10, 1), (1, 10, 1, 1)):
+        target, output = map(tf.constant, batch((labels, centers, raw)))
+        with tf.GradientTape() as tape:
+            tape.watch(output)
+            value = EmbedSegLoss(FLAT, max_objects=1, weights=weights)(target, output)
+        slopes.append(tape.gradient(value, output).numpy()[0, 0, 0, 1])
+    assert abs(slopes[0]) < 1e-12 and slopes[1] < -0.01  # a larger offset lowers the loss
+
+
 def test_unannotated_pixels_change_nothing():
     labels, centers, raw = make_case((6, 7), FLAT)
     target, output = batch((labels, centers, raw))
@@ -218,6 +255,7 @@ def test_compiled_training_lowers_the_loss_also_when_sizes_change(sides):
     ("make", "message"),
     [
         (lambda: EmbedSegLoss(FLAT, max_objects=0), "max_objects is 0"),
+        (lambda: EmbedSegLoss(FLAT, weights=(1, 1)), "weights are .1, 1.: give those of"),
         (lambda: EmbeddingSpace((1, 0)), "two or three positive sizes"),
         (lambda: EmbeddingSpace((1, 1), radius=-1), "radius is -1"),
         (lambda: EmbeddingSpace.from_dict({"sapcing": (1, 1)}), "not those of an EmbeddingSpace"),

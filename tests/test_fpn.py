@@ -13,16 +13,18 @@ from helpers.fpn import (
     build_networks,
     fpn_targets,
     patch_batches,
+    patch_validation,
     set_encoder_trainable,
     train_fpn,
 )
 from helpers.normalise import Normalizer
 from helpers.targets import border_ridge, normalized_distance
+from helpers.watershed_rule import WatershedRule
 
 keras = pytest.importorskip("keras")
 sm = pytest.importorskip("segmentation_models")
 
-from helpers.fpn_layers import AddAxes, ScaledSum, SliceChannels, mend_layers  # noqa: E402
+from helpers.fpn_layers import AddAxes, GrowLinear, ScaledSum, SliceChannels, mend_layers  # noqa: E402
 from helpers.fpn_loss import HalfBceHalfDice, ValidationLoss, make_loss  # noqa: E402
 
 FAST = {"filters": 16}
@@ -105,6 +107,26 @@ def test_own_layers_worked_out_by_hand():
     channels = np.arange(4.0).reshape(1, 1, 1, 4)
     assert keras.ops.convert_to_numpy(SliceChannels(1, 3)(channels)).ravel().tolist() == [1, 2]
     assert AddAxes()(np.ones((2, 5))).shape == (2, 1, 1, 5)
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (4, 8), (3, 1)])
+def test_enlarging_agrees_with_keras(factors):
+    x = random_batch(2, 5, 3, 4)
+    expected = keras.layers.UpSampling2D(factors, interpolation="bilinear")(x)
+    found = GrowLinear(factors)(x)
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (found, expected)), atol=1e-6)
+
+
+def test_enlarging_worked_out_by_hand():
+    row = np.array([0.0, 4.0]).reshape(1, 1, 2, 1)
+    assert keras.ops.convert_to_numpy(GrowLinear((1, 2))(row)).ravel().tolist() == [0, 1, 3, 4]
+
+
+def test_network_predicts_images_of_several_sizes(two_heads):
+    networks = FpnNetworks({"distance_border": two_heads})
+    for shape in ((1, 64, 64, 1), (2, 64, 96, 1), (1, 32, 96, 1)):
+        x = random_batch(*shape)
+        np.testing.assert_allclose(networks(x), run(two_heads, x), atol=1e-5)
 
 
 def test_lambda_of_unknown_purpose_is_refused():
@@ -303,6 +325,16 @@ def test_validation_loss_leaves_masked_pixels_out(tiny):
     assert ValidationLoss(x, worse, weight)(tiny) == pytest.approx(scores, rel=1e-4)
 
 
+def test_validation_is_the_loss_on_patches(tiny):
+    patches = make_patches()
+    x, y, weight = next(iter(patch_batches(patches, network="border", batch_size=5)(0)))
+    expected = ValidationLoss(x, y, weight, loss="mae")(tiny)
+    found = patch_validation(patches, network="border", loss="mae")(tiny)
+    assert found == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="network is 'edge'"):
+        patch_validation(patches, network="edge")
+
+
 # training
 
 
@@ -364,10 +396,12 @@ def test_image_is_normalised_in_prediction_as_in_training():
 
 
 def test_networks_save_and_load_with_their_constants(tmp_path, tiny):
-    networks = FpnNetworks({"distance": tiny, "border": make_tiny()}, Normalizer(low=3, high=97))
+    rule = WatershedRule(seed=0.5, foreground=None)
+    models = {"distance": tiny, "border": make_tiny()}
+    networks = FpnNetworks(models, Normalizer(low=3, high=97), rule)
     networks.save(tmp_path)
     loaded = FpnNetworks.load(tmp_path)
-    assert loaded.normalizer == networks.normalizer
+    assert loaded.normalizer == networks.normalizer and loaded.rule == rule
     assert list(loaded.models) == ["distance", "border"]
     x = random_batch(2, 32, 32, 1)
     np.testing.assert_allclose(loaded(x), networks(x), atol=1e-6)
@@ -390,7 +424,7 @@ def test_networks_need_a_batch(tiny):
 
 
 def test_networks_segment_a_field():
-    from helpers.seeded_watershed import predict_field, segment_field
+    from helpers.fpn_field import predict_field, segment_field
 
     networks = FpnNetworks({"distance_border": make_tiny(maps=2)})
     field = np.random.default_rng(0).integers(0, 60_000, (70, 90)).astype(np.uint16)

@@ -101,15 +101,15 @@ def sections_are_there_in_order(notebook):
         yield f"the sections stand in another order than {SECTIONS}: {found}"
 
 
-def cells_are_20_to_35(notebook):
-    if not 20 <= len(notebook.cells) <= 35:
+def cells_are_20_to_38(notebook):
+    if not 20 <= len(notebook.cells) <= 38:
         yield f"{len(notebook.cells)} cells"
 
 
-def words_are_at_most_900(notebook):
+def words_are_at_most_1000(notebook):
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     words = sum(len(text.split()) for text in texts)
-    if words > 900:
+    if words > 1000:
         yield f"{words} words"
 
 
@@ -168,8 +168,8 @@ RULES = (
     setup_cell_is_the_common_one,
     parameters_are_complete,
     sections_are_there_in_order,
-    cells_are_20_to_35,
-    words_are_at_most_900,
+    cells_are_20_to_38,
+    words_are_at_most_1000,
     code_cells_are_short,
     text_stands_before_code,
     every_cell_ran_once_in_order,
@@ -231,8 +231,8 @@ FAULTS = [
     ("parameters_are_complete", lambda n: n.cells[3].update(source="DATASET = 1\nSEED = 2")),
     ("parameters_are_complete", lambda n: n.cells[3].metadata.clear()),
     ("sections_are_there_in_order", lambda n: n.cells.pop()),
-    ("cells_are_20_to_35", lambda n: n.cells.extend([new_markdown_cell("word")] * 12)),
-    ("words_are_at_most_900", lambda n: n.cells[4].update(source="## Data\n" + "word " * 900)),
+    ("cells_are_20_to_38", lambda n: n.cells.extend([new_markdown_cell("word")] * 24)),
+    ("words_are_at_most_1000", lambda n: n.cells[4].update(source="## Data\n" + "word " * 1000)),
     ("code_cells_are_short", lambda n: n.cells[5].update(source="x = 1\n" * 26)),
     ("text_stands_before_code", lambda n: n.cells.append(new_code_cell("x = 1"))),
     ("every_cell_ran_once_in_order", lambda n: n.cells[5].update(execution_count=9)),

@@ -1,21 +1,17 @@
 """Seeds, watershed and their thresholds, on maps with known nuclei."""
 
-import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from helpers.metrics import score_instances
-from helpers.normalise import Normalizer
 from helpers.seeded_watershed import (
     DEMO_RULE,
     PUBLISHED_RULE,
     WatershedRule,
     find_seeds,
-    predict_field,
     seeded_watershed,
-    segment_field,
     tune_seeded_watershed,
 )
 from helpers.targets import border_ridge, normalized_distance
@@ -235,11 +231,21 @@ def test_tuning_scores_as_the_evaluation_does(predicted):
     assert trials["f1"][0] == pytest.approx(score_dataset(labels, found).mean["f1_70"])
 
 
+def test_of_equally_good_rules_the_one_with_the_better_outlines_wins(predicted):
+    grid = {"seed": [0.4], "foreground": [0.08, 0.02]}  # 0.08 takes the outermost pixels off
+    rule, trials = tune_seeded_watershed(*predicted, grid=grid, iou=0.6)
+    assert trials["f1"].tolist() == [1, 1] and trials["f1_90"][0] < trials["f1_90"][1]
+    assert rule.foreground == 0.02
+    worse = {"seed": [0.55, 0.4], "foreground": [0.02]}
+    rule, trials = tune_seeded_watershed(*predicted, grid=worse, tolerance=0)
+    assert rule.seed == trials["seed"][trials["f1"].idxmax()]
+
+
 def test_tuning_without_a_grid_tries_seeds_foreground_and_areas(predicted):
     maps, labels = predicted
     rule, trials = tune_seeded_watershed(maps[:1], labels[:1])
-    assert list(trials) == ["seed", "foreground", "min_area", "f1"]
-    assert len(trials) == 5 * 4 * 2
+    assert list(trials) == ["seed", "foreground", "min_area", "f1", "f1_90"]
+    assert len(trials) == 5 * 6 * 2
     assert trials["f1"].max() == 1 and rule.seed < 0.6
 
 
@@ -248,79 +254,3 @@ def test_tuning_says_what_it_cannot_try(predicted):
         tune_seeded_watershed(*predicted, grid={"sigma": [1]})
     with pytest.raises(ValueError, match="maps is empty"):
         tune_seeded_watershed([], [])
-
-
-# fields
-
-
-class Stub:
-    """Stands for a network: the image shows both maps, so it only has to tell them apart."""
-
-    def __init__(self):
-        self.shapes = []
-
-    def __call__(self, batch):
-        self.shapes.append(batch.shape)
-        return np.concatenate([batch % 1, np.floor(batch) / 1000], axis=-1).astype(np.float32)
-
-
-def as_field(labels):
-    """Pack distance (three digits) and border into one 16-bit image."""
-    distance, border = perfect_maps(labels)
-    packed = np.round(distance * 99) + 100 * np.round(border * 600)
-    return packed.astype(np.uint16)
-
-
-def unpack(packed):
-    return np.floor(packed / 100) / 600 * 1000 // 1 + (packed % 100) / 100
-
-
-@pytest.fixture(scope="module")
-def field():
-    labels = ellipse_scene(540, 330, seed=3, coverage=0.35)[:, :290]
-    return labels, as_field(labels)
-
-
-def test_field_is_segmented_in_tiles(field):
-    labels, image = field
-    stub = Stub()
-    found = segment_field(
-        stub, image, normalize=unpack, tile_shape=(128, 96), overlap=(32, 32), batch_size=3
-    )
-    assert found.shape == labels.shape and found.dtype == np.int32
-    assert {shape[1:] for shape in stub.shapes} == {(128, 96, 1)}
-    assert max(shape[0] for shape in stub.shapes) <= 3
-    assert score_instances(labels, found, thresholds=(0.9,)).f1[0] == 1
-
-
-def test_maps_of_a_field_are_those_of_its_pixels(field):
-    _, image = field
-    maps = predict_field(Stub(), image, normalize=unpack, tile_shape=(96, 96), overlap=(32, 32))
-    np.testing.assert_allclose(maps, Stub()(unpack(image)[..., None]), atol=2e-3)
-
-
-def test_the_whole_field_is_normalised_not_each_tile(field):
-    _, image = field
-    maps = predict_field(
-        lambda batch: np.repeat(batch, 2, axis=-1),
-        image,
-        normalize=Normalizer(),
-        tile_shape=(64, 64),
-        overlap=(16, 16),
-    )
-    np.testing.assert_allclose(maps[..., 0], Normalizer()(image), atol=1e-5)
-
-
-def test_memory_grows_with_the_field_alone(field):
-    _, image = field
-    large = np.tile(image, (3, 3))
-    tracemalloc.start()
-    segment_field(Stub(), large, normalize=Normalizer(), tile_shape=(64, 64), overlap=(16, 16))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 50 * large.size  # bytes
-
-
-def test_field_of_other_axes_is_refused():
-    with pytest.raises(ValueError, match=r"image has shape \(2, 3, 4, 5\)"):
-        predict_field(Stub(), np.zeros((2, 3, 4, 5)), normalize=np.asarray)

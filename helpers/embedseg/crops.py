@@ -9,12 +9,17 @@ from scipy.ndimage import find_objects
 
 from helpers.embedseg.medoids import CENTER_KINDS, find_centers, mark_centers
 from helpers.embedseg.network import DIVISOR
+from helpers.embedseg.space import EmbeddingSpace
 
-__all__ = ["CropSource", "suggest_crop_size"]
+__all__ = ["CropSource", "suggest_crop_size", "suggest_space"]
 
 
 def suggest_crop_size(
-    labels: Sequence[np.ndarray], *, n_std: float = 5.0, limit: int | None = None
+    labels: Sequence[np.ndarray],
+    *,
+    n_std: float = 5.0,
+    limit: int | None = None,
+    multiple: int = DIVISOR,
 ) -> tuple[int, ...]:
     """Return a crop size that holds an object and its surroundings.
 
@@ -27,11 +32,13 @@ def suggest_crop_size(
         use 5, and 1 to 3 for large volumes.
     limit : int, optional
         Largest side in pixels, for a small machine.
+    multiple : int
+        What the network shrinks by; a multiple of 8.
 
     Returns
     -------
     tuple of int
-        Sides in the order of the axes, multiples of 8, Y and X equal.
+        Sides in the order of the axes, multiples of `multiple`, Y and X equal.
 
     Raises
     ------
@@ -40,26 +47,55 @@ def suggest_crop_size(
 
     Notes
     -----
-    ``mean + n_std * std`` of (last - first pixel) along each axis, rounded up to a multiple
-    of 8; Y and X take the larger of their two. An image smaller than the crop is padded.
-    Source: Lalit et al. 2021.
+    ``mean + n_std * std`` of (last - first pixel) along each axis, rounded up; Y and X take
+    the larger of their two. An image smaller than the crop is padded. Source: Lalit et al. 2021.
 
     Examples
     --------
     >>> suggest_crop_size([np.kron([[0, 1, 0]], np.ones((11, 21), int))])
     (24, 24)
     """
-    boxes = [box for y in labels for box in find_objects(np.maximum(y, 0)) if box]
-    if not boxes:
-        raise ValueError("labels hold no object: give training labels with objects")
-    extents = np.array([[side.stop - side.start - 1 for side in box] for box in boxes], float)
+    extents = _measure_extents(labels)
     wanted = extents.mean(axis=0) + n_std * extents.std(axis=0)
     wanted[-2:] = wanted[-2:].max()
     wanted = np.minimum(wanted, limit or np.inf)
-    sides = DIVISOR * np.maximum(np.ceil(wanted / DIVISOR), 1)
+    sides = multiple * np.maximum(np.ceil(wanted / multiple), 1)
     if limit:
-        sides = np.minimum(sides, max(DIVISOR, limit // DIVISOR * DIVISOR))
+        sides = np.minimum(sides, max(multiple, limit // multiple * multiple))
     return tuple(int(side) for side in sides)
+
+
+def suggest_space(labels: Sequence[np.ndarray], spacing: Sequence[float]) -> EmbeddingSpace:
+    """Return scales that fit the objects, with which a short training succeeds.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of int, YX or ZYX
+        Training labels.
+    spacing : sequence of float
+        Pixel or voxel size in the order of the axes.
+
+    Returns
+    -------
+    EmbeddingSpace
+        Its reach is the longest extent of all objects along one axis, its radius 0.3 times
+        the mean extent. (The published scales are 1000 and 6 pixels for all data.)
+
+    Raises
+    ------
+    ValueError
+        If there is no object.
+    """
+    extents = (_measure_extents(labels) + 1) * np.asarray(spacing)
+    return EmbeddingSpace(spacing, reach=extents.max(), radius=0.3 * extents.mean())
+
+
+def _measure_extents(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """Return last minus first pixel of each object along each axis."""
+    boxes = [box for y in labels for box in find_objects(np.maximum(y, 0)) if box]
+    if not boxes:
+        raise ValueError("labels hold no object: give training labels with objects")
+    return np.array([[side.stop - side.start - 1 for side in box] for box in boxes], float)
 
 
 class CropSource:

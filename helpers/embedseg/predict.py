@@ -37,7 +37,8 @@ def predict_raw(
     ndim : {2, 3}, optional
         Number of spatial axes; needed when it cannot be seen from a Keras model.
     tile_shape : sequence of int, optional
-        Window that the network sees at once, multiples of 8. By default the whole image, up
+        Window that the network sees at once, multiples of what the network shrinks by, 8 for
+        the branched ERFNet. By default the whole image, up
         to 768 x 768 pixels or 64 x 256 x 256 voxels.
     overlap : int or sequence of int, optional
         Pixels that neighbouring windows share; by default a quarter of the window, at most 96.
@@ -55,7 +56,7 @@ def predict_raw(
     Raises
     ------
     ValueError
-        If sides of `tile_shape` are no multiples of 8, or shapes do not fit.
+        If sides of `tile_shape` are not such multiples, or shapes do not fit.
 
     Notes
     -----
@@ -66,17 +67,26 @@ def predict_raw(
 
     ndim = ndim or len(model.input_shape) - 2
     shape = tuple(int(n) for n in image.shape[:ndim])
-    tile = _choose_tile(shape, tta) if tile_shape is None else tuple(map(int, tile_shape))
-    if len(tile) != ndim or any(side % DIVISOR for side in tile):
-        raise ValueError(f"tile_shape is {tile}: give {ndim} multiples of {DIVISOR}")
+    step = _find_divisor(model)
+    tile = _choose_tile(shape, step, tta) if tile_shape is None else tuple(map(int, tile_shape))
+    if len(tile) != ndim or any(side % step for side in tile):
+        raise ValueError(f"tile_shape is {tile}: give {ndim} multiples of {step}")
     if overlap is None:
-        overlap = [min(side // 4, 96, side - DIVISOR) for side in tile]
-    options = {"step": DIVISOR, "tta": tta, "restore": restore_raw, **options}
+        overlap = [min(side // 4, 96, side - step) for side in tile]
+    options = {"step": step, "tta": tta, "restore": restore_raw, **options}
     return predict_tiled(model, image, tile_shape=tile, overlap=overlap, **options)
 
 
-def _choose_tile(shape: tuple[int, ...], square: bool) -> tuple[int, ...]:
-    whole = [-(-side // DIVISOR) * DIVISOR for side in shape]
+def _find_divisor(model: Callable) -> int:
+    if not hasattr(model, "inputs"):
+        return DIVISOR
+    from helpers.unets import input_divisor
+
+    return max(input_divisor(model))
+
+
+def _choose_tile(shape: tuple[int, ...], step: int, square: bool) -> tuple[int, ...]:
+    whole = [-(-side // step) * step for side in shape]
     tile = [min(pair) for pair in zip(whole, LARGEST_TILE[len(shape)], strict=True)]
     if square:
         tile[-2:] = [max(tile[-2:])] * 2

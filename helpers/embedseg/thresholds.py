@@ -15,7 +15,7 @@ from helpers.training import count_images
 __all__ = ["EmbedAP", "smallest_object", "tune_embedseg_thresholds"]
 
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
-GRID = {"foreground": (0.5, 0.4, 0.3, 0.6, 0.7), "seed": (0.9, 0.8, 0.7, 0.6, 0.5, 0.95)}
+GRID = {"foreground": (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.9), "seed": (0.9, 0.8, 0.7, 0.6, 0.5, 0.95)}
 
 
 def smallest_object(labels: Sequence[np.ndarray]) -> int:
@@ -47,8 +47,8 @@ def tune_embedseg_thresholds(
     space : EmbeddingSpace
         The one the network was trained with.
     grid : dict, optional
-        Values to try for each option; all combinations are tried. By default five of
-        `foreground` (0.3 to 0.7) and six of `seed` (0.5 to 0.95).
+        Values to try for each option; all combinations are tried. By default seven of
+        `foreground` (0.3 to 0.9) and six of `seed` (0.5 to 0.95).
     **fixed
         Options that stay, such as ``min_size=smallest_object(train_labels)``.
 
