@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["XOR_COLOR", "plot_error_bars", "show_augmented", "show_four", "show_xor", "xor_pixels"]
 
+BAR_LIMIT = 110  # percent
 XOR_COLOR = "magenta"
 """Colour of the pixels in which prediction and truth differ."""
 
@@ -181,13 +182,14 @@ def plot_error_bars(ax, table: pd.DataFrame):
     Returns
     -------
     matplotlib Axes
-        The same axes.
+        The same axes. Bars end at 110 %; the numbers above them are the true ones.
     """
     width = 0.8 / len(ERROR_KINDS)
     for k, kind in enumerate(ERROR_KINDS):
         places = np.arange(len(table)) + (k - (len(ERROR_KINDS) - 1) / 2) * width
-        bars = ax.bar(places, table[kind], width, color=ERROR_COLORS[kind], label=kind)
-        ax.bar_label(bars, fmt="%.1f", fontsize="x-small")
+        heights = np.minimum(table[kind], BAR_LIMIT)  # a useless method must not hide the others
+        bars = ax.bar(places, heights, width, color=ERROR_COLORS[kind], label=kind)
+        ax.bar_label(bars, [f"{value:.0f}" for value in table[kind]], fontsize="x-small")
     ax.set_xticks(np.arange(len(table)), table.index)
     ax.set(ylabel="% of true objects")
     ax.legend(ncols=2, fontsize="small", frameon=False)
