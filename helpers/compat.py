@@ -7,6 +7,7 @@ never imported costs nothing. Each patch gives its reason; ``tests/test_compat.p
 "this patch can go" when the installed package no longer needs it.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -153,9 +154,10 @@ def install() -> None:
     """Get ready to mend the modules of :data:`PATCHES` when they are imported.
 
     ``import helpers`` does this; calling it again changes nothing. It also keeps TensorFlow's
-    messages about the hardware out of the notebook; what fails still raises an exception. To
-    see them, for instance to find out why a GPU is not used, set the environment variable
-    ``TF_CPP_MIN_LOG_LEVEL=0``: a value that is already set is kept.
+    messages about the hardware, and its warnings that a network meets a new image size, out
+    of the notebook; what fails still raises an exception. To see the former, for instance to find
+    out why a GPU is not used, set the environment variable ``TF_CPP_MIN_LOG_LEVEL=0``: a value
+    that is already set is kept.
 
     Warns
     -----
@@ -165,6 +167,7 @@ def install() -> None:
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     sys.meta_path.insert(0, _Finder())
     late = sorted(_PATCHED_MODULES & sys.modules.keys())
     if late:
@@ -174,6 +177,11 @@ def install() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    # After a few image sizes TensorFlow prepares for all sizes at once: nothing to mend.
+    return "retracing" not in str(record.msg)
 
 
 class _Finder(MetaPathFinder):

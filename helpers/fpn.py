@@ -6,10 +6,8 @@ The networks come from the package segmentation-models; their maps go to
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,8 +187,7 @@ class FpnNetworks:
         rows, columns = batch.shape[1:3]
         margins = [(0, 0), (0, -rows % 32), (0, -columns % 32), (0, 0)]
         padded = np.pad(batch, margins, mode="symmetric")
-        with _without_retracing_warnings():
-            maps = [np.asarray(model.predict_on_batch(padded)) for model in self.models.values()]
+        maps = [np.asarray(model.predict_on_batch(padded)) for model in self.models.values()]
         return np.concatenate(maps, axis=-1)[:, :rows, :columns]
 
     def save(self, folder: str | Path) -> Path:
@@ -200,8 +197,7 @@ class FpnNetworks:
         folder = Path(folder)
         for name, model in self.models.items():
             example = np.random.default_rng(0).random((1, 32, 32, model.input_shape[-1]))
-            with _without_retracing_warnings():
-                save_model(model, folder / name, example.astype(np.float32))
+            save_model(model, folder / name, example.astype(np.float32))
         facts = {"networks": list(self.models), "normalizer": self.normalizer.to_dict()}
         facts["rule"] = asdict(self.rule) if self.rule else None
         write_json(folder / "fpn.json", facts)
@@ -217,21 +213,6 @@ class FpnNetworks:
         models = {name: load_model(Path(folder) / name) for name in facts["networks"]}
         rule = WatershedRule(**facts["rule"]) if facts.get("rule") else None
         return cls(models, Normalizer.from_dict(facts["normalizer"]), rule)
-
-
-def _is_no_retracing(record: logging.LogRecord) -> bool:
-    return "retracing" not in record.getMessage()
-
-
-@contextmanager
-def _without_retracing_warnings() -> Iterator[None]:
-    # TensorFlow warns of a few new image sizes, after which it prepares for all sizes at once
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_no_retracing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_no_retracing)
 
 
 def _import_package():

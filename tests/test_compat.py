@@ -317,3 +317,16 @@ def test_checked_versions_are_installed():
     # a new version may need other patches: look at each before changing these
     checked = {"n2v": "0.3.3", "imgaug": "0.4.0", "segmentation-models": "1.0.1"}
     assert {name: importlib.metadata.version(name) for name in checked} == checked
+
+
+def test_warnings_of_new_image_sizes_are_left_out(caplog):
+    import logging
+
+    logger = logging.getLogger("tensorflow")
+    logger.propagate, before = True, logger.propagate
+    try:
+        logger.warning("5 out of the last 6 calls to %s triggered tf.function retracing", "f")
+        logger.warning("the disk is full")
+    finally:
+        logger.propagate = before
+    assert [record.getMessage() for record in caplog.records] == ["the disk is full"]
