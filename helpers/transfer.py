@@ -6,39 +6,9 @@ import keras
 
 from helpers.unets import freeze_encoder, unfreeze_encoder
 
-__all__ = ["copy_body", "freeze_body", "unfreeze_body"]
+__all__ = ["freeze_body", "unfreeze_body"]
 
 _UP = ("UpSampling", "Conv2DTranspose", "Conv3DTranspose")
-
-
-def copy_body(source: keras.Model, target: keras.Model) -> int:
-    """Copy all weights but those of the last layer from one network to another.
-
-    Parameters
-    ----------
-    source, target : keras.Model
-        Built alike; the last layer, the output, may differ.
-
-    Returns
-    -------
-    int
-        Number of arrays copied.
-
-    Raises
-    ------
-    ValueError
-        If the networks differ in their layers.
-    """
-    pairs = list(zip(source.layers[:-1], target.layers[:-1], strict=False))
-    shapes = [[[w.shape for w in layer.get_weights()] for layer in pair] for pair in pairs]
-    if len(source.layers) != len(target.layers) or any(a != b for a, b in shapes):
-        raise ValueError(
-            f"{source.name} with {len(source.layers)} layers and {target.name} with "
-            f"{len(target.layers)} are not built alike: give both the same depth and filters"
-        )
-    for one, other in pairs:
-        other.set_weights(one.get_weights())
-    return sum(len(shape) for shape, _ in shapes)
 
 
 def freeze_body(model: keras.Model) -> int:

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.transfer import copy_body, freeze_body, unfreeze_body
+from helpers.transfer import freeze_body, unfreeze_body
 from helpers.unets import build_unet
 
 
@@ -32,24 +32,6 @@ def test_frozen_down_path_stays_and_the_rest_learns(data):
     model.compile("adam", "binary_crossentropy")
     model.fit(*data, epochs=1, verbose=0)
     assert not np.array_equal(before[0], model.weights[0].numpy())
-
-
-def test_copy_makes_equal_features_but_keeps_the_output(data):
-    source, target = small(), small()
-    head = [w.numpy().copy() for w in target.layers[-1].weights]
-    n = copy_body(source, target)
-    assert n == len(source.weights) - len(head)
-    kept = zip(head, target.layers[-1].weights, strict=True)
-    assert all(np.array_equal(a, w.numpy()) for a, w in kept)
-    cut = [keras.Model(m.inputs, m.layers[-2].output)(data[0]) for m in (source, target)]
-    assert np.array_equal(*map(keras.ops.convert_to_numpy, cut))
-
-
-def test_networks_must_be_built_alike():
-    with pytest.raises(ValueError, match="not built alike"):
-        copy_body(small(), small(depth=1))
-    with pytest.raises(ValueError, match="not built alike"):
-        copy_body(small(), small(filters=2))
 
 
 def test_encoder_networks_use_their_encoder():
