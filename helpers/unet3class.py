@@ -14,6 +14,7 @@ import numpy as np
 
 from helpers.targets import three_class_target
 from helpers.training import count_images, shorten_batch_norm_memory
+from helpers.turns import turns
 
 if TYPE_CHECKING:
     import keras
@@ -179,7 +180,9 @@ def class_batches(
     return batches
 
 
-def predict_classes(model: keras.Model, image: np.ndarray, *, depth: int) -> np.ndarray:
+def predict_classes(
+    model: keras.Model, image: np.ndarray, *, depth: int, tta: bool = False
+) -> np.ndarray:
     """Return the probability of each class for every pixel.
 
     Parameters
@@ -190,18 +193,32 @@ def predict_classes(model: keras.Model, image: np.ndarray, *, depth: int) -> np.
         Normalised image of any size; it is mirrored up to a multiple of ``2**depth``.
     depth : int
         Depth of the network.
+    tta : bool
+        Whether to predict all flips and turns of the image (8 in 2D, 16 in 3D) and to return
+        the mean of what they give, turned back. It takes as many times longer.
 
     Returns
     -------
     ndarray of float32, shape (*image.shape, 3)
         Softmax: background, inside, border.
     """
-    from keras import ops
-
     step = 2**depth
     padded = np.pad(image, [(0, -side % step) for side in image.shape], mode="symmetric")
-    logits = ops.convert_to_numpy(model.predict_on_batch(padded[None, ..., None])[0])
-    logits = logits[tuple(slice(side) for side in image.shape)]
+    batch = padded[None, ..., None]
+    if tta:
+        several = turns(image.ndim)
+        found = sum(turn.invert(_softmax(model, turn.apply(batch))) for turn in several)
+        found = found / len(several)
+    else:
+        found = _softmax(model, batch)
+    return found[0][tuple(slice(side) for side in image.shape)]
+
+
+def _softmax(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """Return the probabilities of a batch NYXC or NZYXC."""
+    from keras import ops
+
+    logits = ops.convert_to_numpy(model.predict_on_batch(np.ascontiguousarray(batch)))
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))  # the largest is 1
     return powers / powers.sum(axis=-1, keepdims=True)
 

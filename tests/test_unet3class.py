@@ -1,5 +1,6 @@
 """The three-class U-Net: size, loss, batches, weights from a denoiser, thresholds."""
 
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from helpers import denoise, unet3class
 from helpers.instances import grow_seeds, label_foreground
+
+FLIPS = slice(None), slice(None, None, -1)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,19 @@ def test_probabilities_of_any_size_sum_to_one(network):
     found = unet3class.predict_classes(network, image, depth=1)
     assert found.shape == (13, 22, 3)
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+
+
+def test_all_turns_of_an_image_give_the_turns_of_one_prediction(network):
+    image = np.random.default_rng(0).normal(size=(13, 22)).astype(np.float32)
+    image = np.pad(image, [(0, 3), (0, 2)])  # fits depth 1, so nothing is mirrored on one side only
+    predict = partial(unet3class.predict_classes, network, depth=1)
+    found = predict(image, tta=True)
+    np.testing.assert_allclose(predict(image.T, tta=True), found.swapaxes(0, 1), atol=1e-6)
+    np.testing.assert_allclose(predict(image[::-1], tta=True), found[::-1], atol=1e-6)
+    by_hand = [predict(image[y, x])[y, x] for y in FLIPS for x in FLIPS]
+    by_hand += [predict(image[y, x].T).swapaxes(0, 1)[y, x] for y in FLIPS for x in FLIPS]
+    np.testing.assert_allclose(found, np.mean(by_hand, axis=0), atol=1e-6)
+    assert np.abs(found - predict(image)).max() > 1e-3
 
 
 def test_training_lowers_the_loss(network):

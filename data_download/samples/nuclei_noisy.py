@@ -10,7 +10,7 @@ __all__ = ["noisy_nuclei"]
 N_IMAGES = {"train": 24, "val": 4, "test": 8}
 SHAPE = (256, 256)
 SIGMA = 100.0  # grey levels
-PHOTONS = (20.0, 200.0)  # per pixel of an ordinary nucleus: dimmest and brightest image
+PHOTONS = (40.0, 400.0)  # per pixel of an ordinary nucleus: dimmest and brightest image
 FACTS = CLEAN_FACTS | {
     "title": "Simulated fluorescent nuclei under strong noise, with the clean images",
     "source": "simulated by data_download.samples.nuclei_noisy",
@@ -36,7 +36,7 @@ def noisy_nuclei(*, seed=42):
     -----
     Stands in for the noisy sets of VoidSeg. As in their DSB2018 set (sigma 40 on nuclei of some 30
     to 250 grey levels), images differ in brightness by a factor of ten: in the dimmest, an
-    ordinary nucleus rises above the background by about 0.6 of the noise's standard deviation.
+    ordinary nucleus rises above the background by about 1.2 of the noise's standard deviation.
     """
     return draw_splits(_draw_image, N_IMAGES, seed)
 
