@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.fpn_training import (
-    fpn_targets,
-    patch_batches,
-    patch_validation,
-    set_encoder_trainable,
-    train_fpn,
-)
+from helpers.fpn_batches import find_contacts, fpn_targets, patch_batches, patch_validation
+from helpers.fpn_training import set_encoder_trainable, train_fpn
 from helpers.normalise import Normalizer
 from helpers.storage import read_json, write_json
 from helpers.watershed_rule import WatershedRule
@@ -34,6 +29,7 @@ __all__ = [
     "FpnNetworks",
     "build_fpn",
     "build_networks",
+    "find_contacts",
     "fpn_targets",
     "patch_batches",
     "patch_validation",
@@ -74,7 +70,7 @@ def build_fpn(
     backbone : str
         One of :data:`BACKBONES`; the paper's is ``"inceptionresnetv2"``.
     maps : int
-        Number of maps: 1 for a single-output network, 2 for one network with two heads.
+        Number of maps: 1 for a single-output network, more for one network with several heads.
     channels : int
         Channels of the images.
     encoder_weights : {None, "imagenet"}
@@ -114,11 +110,10 @@ def build_fpn(
     from keras import Input, Model
 
     from helpers.fpn_layers import mend_layers
+    from helpers.training import shorten_batch_norm_memory
 
     fpn = mend_layers(_build_package_fpn(backbone, maps, encoder_weights, filters))
-    for layer in fpn.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.momentum = memory
+    shorten_batch_norm_memory(fpn, memory)
     fpn.name = "fpn"
     scale, offset = np.ones(3), np.zeros(3)
     if encoder_weights and input_range == "encoder":
@@ -128,9 +123,13 @@ def build_fpn(
 
 
 def build_networks(
-    backbone: str = "mobilenetv2", *, two_networks: bool = True, **options
+    backbone: str = "mobilenetv2",
+    *,
+    two_networks: bool = True,
+    foreground: bool = False,
+    **options,
 ) -> dict[str, keras.Model]:
-    """Make the two networks of FPN2-WS, or one with two heads.
+    """Make the two networks of FPN2-WS, or one for all maps.
 
     Parameters
     ----------
@@ -138,17 +137,21 @@ def build_networks(
         As in :func:`build_fpn`.
     two_networks : bool
         True: one network for each map, as in the paper. False: one for both, in half the time.
+    foreground : bool
+        A third map tells nuclei from background; with two networks, the one of the border
+        learns it. Without it, as in the paper, the distance has to tell.
     **options
         Those of :func:`build_fpn`, without ``maps``.
 
     Returns
     -------
     dict of str to keras.Model
-        ``{"distance": ..., "border": ...}`` or ``{"distance_border": ...}``.
+        Networks by the maps they predict, such as ``{"distance": ..., "border": ...}`` or
+        ``{"distance_border_foreground": ...}``.
     """
-    if two_networks:
-        return {name: build_fpn(backbone, maps=1, **options) for name in MAPS}
-    return {"_".join(MAPS): build_fpn(backbone, maps=2, **options)}
+    maps = [*MAPS, "foreground"] if foreground else list(MAPS)
+    shares = [maps[:1], maps[1:]] if two_networks else [maps]
+    return {"_".join(share): build_fpn(backbone, maps=len(share), **options) for share in shares}
 
 
 @dataclass(frozen=True)
@@ -166,18 +169,22 @@ class FpnNetworks:
         Grey values to 0 to 1; what lies beyond is cut off.
     rule : WatershedRule, optional
         Thresholds tuned for these networks, to be kept with them.
+    tta : bool
+        Whether :func:`helpers.fpn_field.predict_field` takes the mean over eight flips and turns
+        if it is not told otherwise: thresholds hold for maps made as those they were tuned on.
     """
 
     models: dict[str, keras.Model]
     normalizer: Normalizer = field(default_factory=Normalizer)
     rule: WatershedRule | None = None
+    tta: bool = False
 
     def normalize(self, image: np.ndarray) -> np.ndarray:
         """Return the image as float32 between 0 and 1, for training as for prediction."""
         return np.clip(self.normalizer(image), 0, 1)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Return the maps of normalised images: NYXC to NYX2, distance and border.
+        """Return the maps of normalised images: NYXC to NYX2 or NYX3, in the order of training.
 
         Sides that are no multiples of 32 are continued by reflection for the network.
         """
@@ -199,7 +206,7 @@ class FpnNetworks:
             example = np.random.default_rng(0).random((1, 32, 32, model.input_shape[-1]))
             save_model(model, folder / name, example.astype(np.float32))
         facts = {"networks": list(self.models), "normalizer": self.normalizer.to_dict()}
-        facts["rule"] = asdict(self.rule) if self.rule else None
+        facts |= {"rule": asdict(self.rule) if self.rule else None, "tta": self.tta}
         write_json(folder / "fpn.json", facts)
         return folder
 
@@ -212,7 +219,8 @@ class FpnNetworks:
         facts = read_json(Path(folder) / "fpn.json")
         models = {name: load_model(Path(folder) / name) for name in facts["networks"]}
         rule = WatershedRule(**facts["rule"]) if facts.get("rule") else None
-        return cls(models, Normalizer.from_dict(facts["normalizer"]), rule)
+        normalizer = Normalizer.from_dict(facts["normalizer"])
+        return cls(models, normalizer, rule, tta=facts.get("tta", False))
 
 
 def _import_package():

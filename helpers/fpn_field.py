@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from helpers.seeded_watershed import seeded_watershed
+from helpers.seeded_watershed import segment_maps
 from helpers.watershed_rule import WatershedRule
 
 __all__ = ["predict_field", "segment_field"]
@@ -21,12 +21,12 @@ def predict_field(
     overlap: tuple[int, int] = (64, 64),
     **options,
 ) -> np.ndarray:
-    """Return the distance and border maps of a field of any size, tile by tile.
+    """Return the maps of a field of any size, tile by tile.
 
     Parameters
     ----------
     predict : callable
-        Batch of tiles, NYXC float32, to maps NYX2: distance, border.
+        Batch of tiles, NYXC float32, to maps NYX2 or NYX3: distance, border, foreground.
     image : ndarray, YX or YXC
         The field, any grey values.
     normalize : callable
@@ -35,12 +35,14 @@ def predict_field(
     tile_shape, overlap : tuple of int
         Pixels; the network needs tiles whose sides are multiples of 32.
     **options
-        ``batch_size``, ``out`` and ``tta`` of :func:`helpers.tiles.predict_tiled`.
+        ``batch_size``, ``out`` and ``tta`` of :func:`helpers.tiles.predict_tiled`;
+        ``tta=True`` takes the mean over eight flips and turns, in eight times the time. When
+        not given it is that of `predict`, if it has one (:class:`helpers.fpn.FpnNetworks`).
 
     Returns
     -------
-    ndarray of float32, YX2
-        Distance and border.
+    ndarray of float32, YX2 or YX3
+        The maps.
 
     Raises
     ------
@@ -54,6 +56,7 @@ def predict_field(
         raise ValueError(f"image has shape {image.shape}: give one field with axes YX or YXC")
     scaled = np.asarray(normalize(image), np.float32)
     scaled = scaled[..., None] if image.ndim == 2 else scaled
+    options.setdefault("tta", getattr(predict, "tta", None))
     return predict_tiled(predict, scaled, tile_shape=tile_shape, overlap=overlap, **options)
 
 
@@ -88,4 +91,4 @@ def segment_field(
     2158 x 2558 pixels.
     """
     maps = predict_field(predict, image, **options)
-    return seeded_watershed(maps[..., 0], maps[..., 1], rule)
+    return segment_maps(maps, rule)

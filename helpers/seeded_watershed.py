@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from itertools import product
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import ndimage
 
 from helpers.watershed_rule import DEMO_RULE, PUBLISHED_RULE, WatershedRule
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "DEMO_RULE",
@@ -21,11 +13,13 @@ __all__ = [
     "WatershedRule",
     "find_seeds",
     "seeded_watershed",
-    "tune_seeded_watershed",
+    "segment_maps",
 ]
 
 
-def find_seeds(distance: np.ndarray, rule: WatershedRule | None = None) -> np.ndarray:
+def find_seeds(
+    distance: np.ndarray, rule: WatershedRule | None = None, *, border: np.ndarray | None = None
+) -> np.ndarray:
     """Return one seed for each nucleus, from the distance map.
 
     Parameters
@@ -35,6 +29,8 @@ def find_seeds(distance: np.ndarray, rule: WatershedRule | None = None) -> np.nd
         (:func:`helpers.targets.normalized_distance`).
     rule : WatershedRule, optional
         Thresholds; the mended rule when not given.
+    border : ndarray, YX, optional
+        As in :func:`seeded_watershed`; what ``rule.border_weight`` takes off the distance.
 
     Returns
     -------
@@ -52,7 +48,10 @@ def find_seeds(distance: np.ndarray, rule: WatershedRule | None = None) -> np.nd
     [[0, 1, 0, 2, 2]]
     """
     rule = rule or WatershedRule()
-    above = np.asarray(_check_map("distance", distance)) > rule.seed
+    height = _check_map("distance", distance)
+    if rule.border_weight and border is not None:
+        height = height - rule.border_weight * _check_map("border", border)
+    above = height > rule.seed
     cross = ndimage.generate_binary_structure(2, 1)
     seeds, _ = ndimage.label(_close(above, rule.closing_radius), cross)
     for _ in range(rule.erosion):
@@ -61,10 +60,43 @@ def find_seeds(distance: np.ndarray, rule: WatershedRule | None = None) -> np.nd
     return _keep_areas(seeds, max(1, rule.min_seed_area), seeds.size)
 
 
+def segment_maps(maps: np.ndarray, rule: WatershedRule | None = None) -> np.ndarray:
+    """Return the nuclei of the maps of one image: distance, border, and foreground if there is one.
+
+    Parameters
+    ----------
+    maps : ndarray, YX2 or YX3
+        As :class:`helpers.fpn.FpnNetworks` predicts them.
+    rule : WatershedRule, optional
+        As in :func:`seeded_watershed`, which does the work.
+
+    Returns
+    -------
+    ndarray of int32, YX
+        Label image.
+
+    Raises
+    ------
+    ValueError
+        If there are not two or three maps.
+    """
+    maps = np.asarray(maps)
+    if maps.ndim != 3 or maps.shape[2] not in (2, 3):
+        raise ValueError(
+            f"maps has shape {maps.shape}: give distance, border and perhaps foreground, axes YXC"
+        )
+    distance, border, *foreground = np.moveaxis(maps, -1, 0)
+    return seeded_watershed(distance, border, rule, foreground=(foreground or [None])[0])
+
+
 def seeded_watershed(
-    distance: np.ndarray, border: np.ndarray, rule: WatershedRule | None = None
+    distance: np.ndarray,
+    border: np.ndarray,
+    rule: WatershedRule | None = None,
+    *,
+    foreground: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the nuclei that the two maps of FPN2-WS show.
+    """Return the nuclei that the maps of FPN2-WS show.
 
     Parameters
     ----------
@@ -73,7 +105,9 @@ def seeded_watershed(
     border : ndarray, YX
         Ridge along the outlines (:func:`helpers.targets.border_ridge`).
     rule : WatershedRule, optional
-        Thresholds; the mended rule when not given. :func:`tune_seeded_watershed` finds them.
+        Thresholds; the mended rule when not given. `helpers.watershed_tuning` finds them.
+    foreground : ndarray, YX, optional
+        How likely each pixel lies in a nucleus. Without it the distance map has to tell.
 
     Returns
     -------
@@ -88,10 +122,11 @@ def seeded_watershed(
     Notes
     -----
     The seeds are flooded over the border map, without lines between nuclei, within the
-    foreground; then sizes are filtered once. Source: FPN2-WS (Zaki et al. 2020), whose rule
-    is :data:`PUBLISHED_RULE`. It has no foreground mask: even on perfect maps it finds about
-    half of the nuclei, because floods leave through outlines, which are lower where they run
-    diagonally (0.28) than along an axis (0.40).
+    foreground (where the foreground map exceeds ``rule.mask``, or without one the distance
+    ``rule.foreground``); then sizes are filtered once. Source: FPN2-WS (Zaki et al. 2020),
+    whose rule is :data:`PUBLISHED_RULE`. It has no foreground mask: even on perfect maps it
+    finds about half of the nuclei, because floods leave through outlines, which are lower where
+    they run diagonally (0.28) than along an axis (0.40).
     """
     from skimage.segmentation import watershed
 
@@ -102,72 +137,27 @@ def seeded_watershed(
             f"distance has shape {distance.shape} and border {border.shape}: give both maps of "
             "one image"
         )
-    seeds = find_seeds(distance, rule)
-    inside = np.ones(seeds.shape, bool) if rule.foreground is None else distance > rule.foreground
+    seeds = find_seeds(distance, rule, border=border)
+    inside = _find_inside(distance, foreground, rule)
     if rule.border_cap is not None:
         inside &= border < rule.border_cap
     inside |= seeds > 0
     return _keep_areas(watershed(border, seeds, mask=inside), rule.min_area, rule.max_area)
 
 
-def tune_seeded_watershed(
-    maps: Sequence[np.ndarray],
-    labels: Sequence[np.ndarray],
-    *,
-    grid: dict[str, Sequence] | None = None,
-    start: WatershedRule | None = None,
-    iou: float = 0.7,
-    tolerance: float = 0.01,
-) -> tuple[WatershedRule, pd.DataFrame]:
-    """Choose the thresholds of `seeded_watershed` on validation images.
-
-    Parameters
-    ----------
-    maps : sequence of ndarray, YX2
-        Predicted distance and border of the validation images, never those of the test set.
-    labels : sequence of ndarray of int, YX
-        Their label images.
-    grid : dict, optional
-        Values to try for each field of the rule, such as ``{"seed": [0.5, 0.67]}``; all
-        combinations are tried. When not given: five seed thresholds, six of the foreground,
-        and two smallest areas (that of `start`, and a tenth of the median labelled nucleus).
-    start : WatershedRule, optional
-        Values of the other fields; the mended rule when not given.
-    iou : float
-        The F1 that counts is that at this IoU.
-    tolerance : float
-        Combinations whose F1 is so little below the best count as equally good; of them the
-        one with the highest F1 at IoU 0.9 is taken, for its outlines.
-
-    Returns
-    -------
-    rule : WatershedRule
-        The combination with the highest mean F1 over images in this sense.
-    trials : pandas.DataFrame
-        One row for each combination: the values of the grid, ``f1``, and ``f1_90``.
-
-    Raises
-    ------
-    ValueError
-        If there are no images, or `grid` names no field of the rule.
-    """
-    import pandas as pd
-
-    from helpers.metrics import score_dataset
-
-    start = start or WatershedRule()
-    grid = _propose_grid(labels, start) if grid is None else grid
-    _check_grid(grid, len(maps))
-    trials = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    for trial in trials:
-        rule = replace(start, **trial)
-        found = [seeded_watershed(pair[..., 0], pair[..., 1], rule) for pair in maps]
-        scores = score_dataset(labels, found, thresholds=[iou, 0.9]).scores
-        trial["f1"], trial["f1_90"] = np.mean([score.f1 for score in scores], axis=0).tolist()
-    least = max(trial["f1"] for trial in trials) - tolerance
-    good = [trial for trial in trials if trial["f1"] >= least]
-    best = max(good, key=lambda trial: (trial["f1_90"], trial["f1"]))
-    return replace(start, **{name: best[name] for name in grid}), pd.DataFrame(trials)
+def _find_inside(
+    distance: np.ndarray, foreground: np.ndarray | None, rule: WatershedRule
+) -> np.ndarray:
+    if foreground is None:
+        limit = -np.inf if rule.foreground is None else rule.foreground
+        return distance > limit
+    foreground = _check_map("foreground", foreground)
+    if foreground.shape != distance.shape:
+        raise ValueError(
+            f"foreground has shape {foreground.shape} and distance {distance.shape}: give maps of "
+            "one image"
+        )
+    return foreground > rule.mask
 
 
 def _close(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -183,24 +173,6 @@ def _keep_areas(labels: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     keep = (areas >= max(1, smallest)) & (areas <= largest)
     keep[:1] = False
     return (np.cumsum(keep) * keep).astype(np.int32)[labels]
-
-
-def _propose_grid(labels: Sequence[np.ndarray], start: WatershedRule) -> dict:
-    areas = [np.unique(y[y > 0], return_counts=True)[1] for y in labels]
-    areas = np.concatenate(areas) if areas else np.empty(0)
-    tenth = int(np.median(areas) / 10) if areas.size else start.min_area
-    return {
-        "seed": [0.67, 0.4, 0.5, 0.6, 0.75],
-        "foreground": [0.05, 0.07, 0.09, 0.12, 0.16, 0.25],
-        "min_area": sorted({start.min_area, max(1, tenth)}),
-    }
-
-
-def _check_grid(grid: dict, n_images: int) -> None:
-    if unknown := sorted(set(grid) - {field.name for field in fields(WatershedRule)}):
-        raise ValueError(f"grid has {', '.join(unknown)}: give fields of WatershedRule")
-    if not n_images:
-        raise ValueError("maps is empty: give the maps of at least one validation image")
 
 
 def _check_map(name: str, array: np.ndarray) -> np.ndarray:

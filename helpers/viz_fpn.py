@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["XOR_COLOR", "plot_error_bars", "show_augmented", "show_four", "show_xor", "xor_pixels"]
 
 BAR_LIMIT = 110  # percent
+LEGEND_ROOM = 1.35  # the axis ends so far above the highest bar: room for a row of names
 XOR_COLOR = "magenta"
 """Colour of the pixels in which prediction and truth differ."""
 
@@ -65,8 +66,8 @@ def show_four(axes, image: np.ndarray, maps: np.ndarray, seeds: np.ndarray, labe
         Axes to draw into.
     image : ndarray, YX or YXC
         Image under seeds and result.
-    maps : ndarray, YX2
-        Predicted distance and border.
+    maps : ndarray, YX2 or YX3
+        Predicted distance and border first.
     seeds, labels : ndarray of int, YX
         Of :func:`helpers.seeded_watershed.find_seeds` and ``seeded_watershed``.
 
@@ -78,10 +79,10 @@ def show_four(axes, image: np.ndarray, maps: np.ndarray, seeds: np.ndarray, labe
     Raises
     ------
     ValueError
-        If `maps` does not hold two maps.
+        If `maps` does not hold two or three maps.
     """
     maps = np.asarray(maps)
-    if maps.ndim != 3 or maps.shape[2] != 2:
+    if maps.ndim != 3 or maps.shape[2] not in (2, 3):
         raise ValueError(f"maps has shape {maps.shape}: give distance and border, axes YX2")
     show_image(axes[0], maps[..., 0], limits=(0, 1), cmap="magma", title="distance")
     show_image(axes[1], maps[..., 1], limits=(0, 0.5), cmap="magma", title="border")
@@ -191,6 +192,8 @@ def plot_error_bars(ax, table: pd.DataFrame):
         bars = ax.bar(places, heights, width, color=ERROR_COLORS[kind], label=kind)
         ax.bar_label(bars, [f"{value:.0f}" for value in table[kind]], fontsize="x-small")
     ax.set_xticks(np.arange(len(table)), table.index)
-    ax.set(ylabel="% of true objects")
-    ax.legend(ncols=2, fontsize="small", frameon=False)
+    highest = max((bar.get_height() for bars in ax.containers for bar in bars), default=0)
+    ax.set(ylabel="% of true objects", ylim=(0, LEGEND_ROOM * (highest or 1)))
+    ax.legend(ncols=len(ERROR_KINDS), loc="upper center", fontsize="small", frameon=False,
+              columnspacing=1, handlelength=1)  # fmt: skip
     return ax

@@ -23,9 +23,15 @@ class WatershedRule:
         their seeds by it.
     min_seed_area : int
         Seeds with fewer pixels are dropped.
+    border_weight : float
+        So much of the border map is taken off the distance before `seed` is compared: touching
+        nuclei come apart where the border is high although the distance is blurred.
     foreground : float or None
         Nuclei end where the distance is not larger than this; with None nothing stops the
-        flood but other nuclei, so that background becomes part of them.
+        flood but other nuclei, so that background becomes part of them. Not used where there
+        is a foreground map.
+    mask : float
+        With a foreground map, nuclei end where it is not larger than this.
     border_cap : float or None
         Flooding does not enter pixels where the border map reaches this; None: no limit.
     min_area, max_area : int
@@ -41,7 +47,9 @@ class WatershedRule:
     closing_radius: int = 1
     erosion: int = 0
     min_seed_area: int = 3
+    border_weight: float = 0.0
     foreground: float | None = 0.05
+    mask: float = 0.5
     border_cap: float | None = None
     min_area: int = 5
     max_area: int = 100_000

@@ -1,5 +1,7 @@
 """FPNs of segmentation-models on Keras 3: built, frozen, trained, saved, and used on a field."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from helpers.fpn import (
     FpnNetworks,
     build_fpn,
     build_networks,
+    find_contacts,
     fpn_targets,
     patch_batches,
     patch_validation,
@@ -25,7 +28,7 @@ keras = pytest.importorskip("keras")
 sm = pytest.importorskip("segmentation_models")
 
 from helpers.fpn_layers import AddAxes, GrowLinear, ScaledSum, SliceChannels, mend_layers  # noqa: E402
-from helpers.fpn_loss import HalfBceHalfDice, ValidationLoss, make_loss  # noqa: E402
+from helpers.fpn_loss import LOSSES, MapLoss, ValidationLoss, choose_loss, make_loss  # noqa: E402
 
 FAST = {"filters": 16}
 
@@ -142,6 +145,10 @@ def test_two_networks_or_one_with_two_heads(monkeypatch):
     assert build_networks("vgg16", filters=8) == {"distance": 1, "border": 2}
     assert build_networks("vgg16", two_networks=False) == {"distance_border": 3}
     assert [k["maps"] for _, k in built] == [1, 1, 2] and built[0][1]["filters"] == 8
+    three = {"two_networks": False, "foreground": True}
+    assert build_networks("vgg16", foreground=True) == {"distance": 4, "border_foreground": 5}
+    assert build_networks("vgg16", **three) == {"distance_border_foreground": 6}
+    assert [k["maps"] for _, k in built[3:]] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -231,13 +238,14 @@ def test_frozen_layers_are_those_the_package_freezes(two_heads):
 # targets and batches
 
 
-def test_targets_are_distance_and_border():
+def test_targets_are_distance_border_and_foreground():
     labels = np.zeros((2, 12, 12), np.int32)
     labels[0, 2:9, 3:10], labels[1, :4, :4] = 3, 1
     targets = fpn_targets(labels)
-    assert targets.shape == (2, 12, 12, 2) and targets.dtype == np.float32
+    assert targets.shape == (2, 12, 12, 3) and targets.dtype == np.float32
     np.testing.assert_array_equal(targets[0, ..., 0], normalized_distance(labels[0]))
     np.testing.assert_array_equal(targets[1, ..., 1], border_ridge(labels[1]))
+    np.testing.assert_array_equal(targets[..., 2], labels > 0)
     np.testing.assert_array_equal(fpn_targets(labels[0]), targets[0])
 
 
@@ -245,12 +253,21 @@ def make_patches(n=5, size=32):
     labels = np.zeros((n, size, size), np.int32)
     for k in range(n):
         labels[k, 4 + k : 16 + k, 6:20] = 1
-        labels[k, 20:28, 2 : 9 + k] = 2
+        labels[k, 24:, 2 : 9 + k] = 2  # cut by the frame
     images = np.where(labels > 0, 200, 30).astype(np.uint8)
-    weights = np.ones(labels.shape, np.float32)
-    weights[:, :2] = 0
     images[:, 0, 0] = np.arange(n)  # tells the patches apart
+    weights = np.where(labels == 2, 0, 1).astype(np.float32)
     return Patches(images, labels, weights, np.arange(n))
+
+
+def known_targets(labels):
+    """Targets with -1 for the distance of nucleus 2, and its border within 3 px of the frame."""
+    targets = fpn_targets(labels)
+    targets[..., 0][labels == 2] = -1
+    frame = np.ones(labels.shape[-2:], bool)
+    frame[3:-3, 3:-3] = False
+    targets[..., 1][(labels == 2) & frame] = -1
+    return targets
 
 
 def test_batches_show_every_patch_before_one_comes_again():
@@ -260,8 +277,8 @@ def test_batches_show_every_patch_before_one_comes_again():
     for (x, y, weight), _ in zip(batches(0), range(5), strict=False):
         assert x.shape == (2, 32, 32, 1) and y.shape == (2, 32, 32, 2)
         numbers = np.round(255 * x[:, 0, 0, 0]).astype(int)
-        np.testing.assert_array_equal(y, fpn_targets(patches.labels[numbers]))
-        np.testing.assert_array_equal(weight, patches.weights[numbers])
+        np.testing.assert_array_equal(y, known_targets(patches.labels[numbers])[..., :2])
+        assert weight.shape == (2, 32, 32) and (weight == 1).all()
         seen += numbers.tolist()
     assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
     first = [next(iter(batches(epoch)))[0] for epoch in (0, 0, 1, 2, 3)]
@@ -269,12 +286,47 @@ def test_batches_show_every_patch_before_one_comes_again():
     assert any((first[0] != other).any() for other in first[2:])
 
 
-@pytest.mark.parametrize(("network", "map_"), [("distance", 0), ("border", 1)])
-def test_each_network_gets_its_own_target(network, map_):
+@pytest.mark.parametrize(
+    ("network", "maps"),
+    [
+        ("distance", [0]),
+        ("border", [1]),
+        ("border_foreground", [1, 2]),
+        ("distance_border_foreground", [0, 1, 2]),
+    ],
+)
+def test_each_network_gets_its_own_targets(network, maps):
     x, y, _ = next(iter(patch_batches(make_patches(), network=network, batch_size=5)(0)))
     numbers = np.round(255 * x[:, 0, 0, 0]).astype(int)
-    expected = fpn_targets(make_patches().labels[numbers])[..., map_ : map_ + 1]
+    expected = known_targets(make_patches().labels[numbers])[..., maps]
     np.testing.assert_array_equal(y, expected)
+
+
+def test_of_cut_nuclei_only_what_the_patch_shows_is_known():
+    _, y, _ = next(iter(patch_batches(make_patches(1), network="distance_border_foreground")(0)))
+    column = y[0, 20:, 5]  # nucleus 2 from row 24 to the frame
+    assert (column[:4, 0] == 0).all() and (column[4:, 0] == -1).all()
+    assert (column[:9, 1] >= 0).all() and (column[9:, 1] == -1).all()
+    assert column[:, 2].tolist() == [0] * 4 + [1] * 8
+
+
+def test_contacts_worked_out_by_hand():
+    labels = np.zeros((5, 12), np.int32)
+    labels[1:4, 1:4], labels[1:4, 4:7], labels[2, 11] = 4, 9, 2
+    expected = np.zeros((5, 12), bool)
+    expected[:, 3:5] = True  # one pixel away from both 4 and 9; nothing else lies near 2
+    np.testing.assert_array_equal(find_contacts(labels, window=3), expected)
+    assert not find_contacts(np.zeros((4, 4), int)).any()
+    assert not find_contacts(np.full((4, 4), 3)).any()
+
+
+def test_pixels_at_contacts_weigh_more():
+    patches = make_patches()
+    batch = next(iter(patch_batches(patches, batch_size=5, contact_weight=6)(0)))
+    numbers = np.round(255 * batch[0][:, 0, 0, 0]).astype(int)
+    touching = np.stack([find_contacts(labels) for labels in patches.labels[numbers]])
+    np.testing.assert_array_equal(batch[2], np.where(touching, 6, 1))
+    assert batch[2].dtype == np.float32 and touching.any()
 
 
 def test_batches_need_patches_and_a_known_network():
@@ -287,25 +339,58 @@ def test_batches_need_patches_and_a_known_network():
 # losses
 
 
+TRUE = np.array([1, 0, 1, 0], np.float32).reshape(1, 2, 2, 1)
+PRED = np.array([0.5, 0.5, 0.8, 0], np.float32).reshape(1, 2, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("mse", 0.34 / 4), ("mae", 1.0 / 4), ("bce", -np.log(0.5 * 0.5 * 0.8 * 1) / 4)],
+    [
+        ("mse", (0.25 + 0.25 + 0.04) / 4),
+        ("mae", (0.5 + 0.5 + 0.2) / 4),
+        ("bce", -np.log(0.5 * 0.5 * 0.8 * 1) / 4),
+        ("mse_foreground", -0.1 * np.log(0.5 * 0.5 * 0.8 * 1) / 4),
+    ],
 )
 def test_losses_worked_out_by_hand(name, expected):
-    true = np.array([1, 0, 1, 0], np.float32).reshape(1, 2, 2, 1)
-    pred = np.array([0.5, 0.5, 0.8, 0], np.float32).reshape(1, 2, 2, 1)
-    squares = {"mse": (0.25 + 0.25 + 0.04) / 4, "mae": (0.5 + 0.5 + 0.2) / 4, "bce": expected}
-    assert float(make_loss(name)(true, pred)) == pytest.approx(squares[name], abs=1e-5)
+    assert float(make_loss(name)(TRUE, PRED)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_half_bce_half_dice_worked_out_by_hand():
-    true = np.array([1, 0, 1, 0], np.float32).reshape(1, 2, 2, 1)
-    pred = np.full((1, 2, 2, 1), 0.5, np.float32)
     dice = 1 - (2 * 1 + 1) / (2 + 2 + 1)
-    assert float(HalfBceHalfDice()(true, pred)) == pytest.approx((np.log(2) + dice) / 2, abs=1e-5)
-    weight = np.ones((1, 2, 2), np.float32)
-    weighted = make_loss("bce_dice")(true, pred, sample_weight=weight)
-    assert float(weighted) == pytest.approx((np.log(2) + dice) / 2, abs=1e-5)
+    found = make_loss("bce_dice")(TRUE, np.full_like(TRUE, 0.5))
+    assert float(found) == pytest.approx((np.log(2) + dice) / 2, abs=1e-5)
+
+
+def test_foreground_is_the_last_map():
+    true, pred = np.concatenate([TRUE, TRUE], -1), np.concatenate([PRED, PRED], -1)
+    squares, entropy = (0.25 + 0.25 + 0.04) / 4, -np.log(0.5 * 0.5 * 0.8 * 1) / 4
+    expected = (squares + 0.1 * entropy) / 2
+    assert float(make_loss("mse_foreground")(true, pred)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_unknown_pixels_do_not_count(kind):
+    rng = np.random.default_rng(3)
+    true = rng.random((2, 4, 4, 2)).astype(np.float32)
+    pred = rng.random((2, 4, 4, 2)).astype(np.float32)
+    true[0, 0, 0, 1] = true[1, 2, 3, 0] = -1
+    other = np.where(true < 0, 0.9, pred)
+    loss = make_loss(kind)
+    assert float(loss(true, pred)) == pytest.approx(float(loss(true, other)), rel=1e-6)
+    known = np.where(true < 0, 0, true)
+    assert float(loss(true, pred)) < float(loss(known, pred))
+
+
+def test_known_targets_give_the_loss_of_keras():
+    true, pred = random_batch(2, 4, 4, 3), random_batch(2, 4, 4, 3, seed=1)
+    pairs = {
+        "mse": keras.losses.MeanSquaredError(),
+        "mae": keras.losses.MeanAbsoluteError(),
+        "bce": keras.losses.BinaryCrossentropy(),
+    }
+    for name, theirs in pairs.items():
+        assert float(make_loss(name)(true, pred)) == pytest.approx(float(theirs(true, pred)), 1e-5)
 
 
 def test_unknown_loss_lists_the_choices():
@@ -313,24 +398,18 @@ def test_unknown_loss_lists_the_choices():
         make_loss("dice")
     own = keras.losses.Huber()
     assert make_loss(own) is own
-
-
-def test_validation_loss_leaves_masked_pixels_out(tiny):
-    x, y, weight = next(iter(patch_batches(make_patches(), network="distance", batch_size=5)(0)))
-    found = run(tiny, x)
-    expected = (((found - y) ** 2)[..., 0] * weight).mean()
-    scores = ValidationLoss(x, y, weight)(tiny)
-    assert scores == {"val_loss": pytest.approx(float(expected), rel=1e-4)}
-    worse = np.where(weight[..., None] > 0, y, 9)
-    assert ValidationLoss(x, worse, weight)(tiny) == pytest.approx(scores, rel=1e-4)
+    assert MapLoss.from_config(make_loss("mae").get_config()).kind == "mae"
+    assert [choose_loss(n) for n in ("border", "border_foreground")] == ["mse", "mse_foreground"]
 
 
 def test_validation_is_the_loss_on_patches(tiny):
     patches = make_patches()
-    x, y, weight = next(iter(patch_batches(patches, network="border", batch_size=5)(0)))
-    expected = ValidationLoss(x, y, weight, loss="mae")(tiny)
-    found = patch_validation(patches, network="border", loss="mae")(tiny)
-    assert found == pytest.approx(expected, rel=1e-5)
+    x, y, _ = next(iter(patch_batches(patches, network="border", batch_size=5)(0)))
+    expected = (np.where(y < 0, 0, run(tiny, x) - y) ** 2).mean()
+    found = patch_validation(patches, network="border")(tiny)
+    assert found == {"val_loss": pytest.approx(float(expected), rel=1e-4)}
+    other = patch_validation(patches, network="border", loss="mae")(tiny)
+    assert other == {"val_loss": pytest.approx(ValidationLoss(x, y, loss="mae")(tiny)["val_loss"])}
     with pytest.raises(ValueError, match="network is 'edge'"):
         patch_validation(patches, network="edge")
 
@@ -344,7 +423,7 @@ def test_cold_start_then_all_layers(tmp_path, capsys):
     stem = model.get_layer("fpn").get_layer("stem")
     start, kernels = stem.kernel.numpy(), []
     batches = patch_batches(make_patches(), network="distance", batch_size=2)
-    x, y, weight = next(iter(patch_batches(make_patches(), network="distance", batch_size=5)(9)))
+    x, y, _ = next(iter(patch_batches(make_patches(), network="distance", batch_size=5)(9)))
 
     class Watch(ValidationLoss):
         def __call__(self, model):
@@ -352,19 +431,17 @@ def test_cold_start_then_all_layers(tmp_path, capsys):
             return super().__call__(model)
 
     settings = {"folder": tmp_path, "epochs": 4, "cold_epochs": 2, "steps_per_epoch": 4}
-    history = train_fpn(
-        model, batches, learning_rate=0.02, validate=Watch(x, y, weight), **settings
-    )
+    history = train_fpn(model, batches, learning_rate=0.02, validate=Watch(x, y), **settings)
     assert [np.array_equal(k, start) for k in kernels[:3]] == [True, True, False]
     assert len(history) == 4 and history["loss"].iloc[-1] < history["loss"].iloc[0]
     assert (tmp_path / "cold_start/history.csv").exists()
-    assert ValidationLoss(x, y, weight)(model)["val_loss"] == pytest.approx(
+    assert ValidationLoss(x, y)(model)["val_loss"] == pytest.approx(
         history["val_loss"].min(), rel=1e-3
     )
     # a finished training is not repeated
     trained = run(model, x)
     again = make_tiny()
-    train_fpn(again, batches, learning_rate=0.02, validate=Watch(x, y, weight), **settings)
+    train_fpn(again, batches, learning_rate=0.02, validate=Watch(x, y), **settings)
     np.testing.assert_allclose(run(again, x), trained, atol=1e-5)
     assert "already trained" in capsys.readouterr().out
 
@@ -398,10 +475,10 @@ def test_image_is_normalised_in_prediction_as_in_training():
 def test_networks_save_and_load_with_their_constants(tmp_path, tiny):
     rule = WatershedRule(seed=0.5, foreground=None)
     models = {"distance": tiny, "border": make_tiny()}
-    networks = FpnNetworks(models, Normalizer(low=3, high=97), rule)
+    networks = FpnNetworks(models, Normalizer(low=3, high=97), rule, tta=True)
     networks.save(tmp_path)
     loaded = FpnNetworks.load(tmp_path)
-    assert loaded.normalizer == networks.normalizer and loaded.rule == rule
+    assert loaded.normalizer == networks.normalizer and loaded.rule == rule and loaded.tta
     assert list(loaded.models) == ["distance", "border"]
     x = random_batch(2, 32, 32, 1)
     np.testing.assert_allclose(loaded(x), networks(x), atol=1e-6)
@@ -430,5 +507,11 @@ def test_networks_segment_a_field():
     field = np.random.default_rng(0).integers(0, 60_000, (70, 90)).astype(np.uint16)
     options = {"normalize": networks.normalize, "tile_shape": (64, 64), "overlap": (32, 32)}
     assert predict_field(networks, field, **options).shape == (70, 90, 2)
+    mean = predict_field(networks, field, tta=True, **options)
+    turning = replace(networks, tta=True)
+    np.testing.assert_array_equal(predict_field(turning, field, **options), mean)
+    once = predict_field(networks, field, **options)
+    np.testing.assert_array_equal(predict_field(turning, field, tta=False, **options), once)
+    assert np.abs(mean - once).max() > 1e-4
     labels = segment_field(networks, field, **options)
     assert labels.shape == (70, 90) and labels.dtype == np.int32

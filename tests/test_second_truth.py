@@ -6,7 +6,7 @@ import pytest
 from helpers.images import write_image, write_labels
 from helpers.rescore import score_run
 from helpers.runs import open_run
-from helpers.second_truth import score_by_both
+from helpers.second_truth import correct_proposal, score_by_both
 
 TRUE = np.zeros((10, 12), np.int32)
 TRUE[1:5, 1:5], TRUE[6:9, 6:11] = 1, 2
@@ -54,3 +54,26 @@ def test_masks_are_refused(data):
     result = make_run(data, TRUE > 0, kind="save_mask")
     with pytest.raises(ValueError, match="cells/net: masks have no objects"):
         score_by_both([result])
+
+
+def test_second_truth_may_lie_elsewhere(data, tmp_path):
+    result = make_run(data, TRUE)
+    for name in ("a", "b"):
+        write_labels(tmp_path / f"other/semi/{name}.tif", ONE)
+    scores = score_by_both([result], second=tmp_path / "other/semi")
+    assert list(scores) == ["truth", "net", "net (semi)"]
+    assert scores["truth"].summary()["f1_50"] == pytest.approx(2 / 3)
+
+
+def test_proposals_are_kept_where_right_and_mended_where_wrong():
+    proposal = np.zeros_like(TRUE)
+    proposal[1:5, 1:4] = 8  # 12 of 16 pixels: left as proposed
+    proposal[6:9, 6:8] = 9  # 6 of 15 pixels: drawn anew
+    proposal[0, 8:12] = 3  # nothing there: erased
+    expected = np.where((TRUE == 1) & (proposal != 8), 0, TRUE)
+    np.testing.assert_array_equal(correct_proposal(TRUE, proposal), expected)
+    np.testing.assert_array_equal(correct_proposal(TRUE, proposal, iou=0.8), TRUE)
+    np.testing.assert_array_equal(correct_proposal(TRUE, np.zeros_like(TRUE)), TRUE)
+    wide = np.where(TRUE == 2, 4, 0)
+    wide[1:9, 5] = 6  # a false object beside both
+    assert correct_proposal(TRUE, wide).max() == 2

@@ -12,9 +12,10 @@ from helpers.seeded_watershed import (
     WatershedRule,
     find_seeds,
     seeded_watershed,
-    tune_seeded_watershed,
+    segment_maps,
 )
 from helpers.targets import border_ridge, normalized_distance
+from helpers.watershed_tuning import tune_seeded_watershed
 
 SIZES = {"large": (2400, 640), "medium": (540, 300), "small": (310, 240)}  # area, side of scene
 
@@ -155,6 +156,32 @@ def test_thresholds_worked_out_by_hand(options, expected):
     assert labels[0].tolist() == expected
 
 
+def test_a_foreground_map_takes_the_place_of_the_distance():
+    foreground = np.array([[0.1, 0.9, 0.9, 0.6, 0.5, 0.6, 0.9, 0.4, 0.2]])
+    labels = seeded_watershed(DISTANCE, BORDER, BARE, foreground=foreground)
+    assert labels[0].tolist() == [0, 1, 1, 1, 0, 2, 2, 0, 0]
+    wider = replace(BARE, mask=0.3)
+    labels = seeded_watershed(DISTANCE, BORDER, wider, foreground=foreground)
+    assert labels[0].tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 0]
+    stacked = np.stack([DISTANCE, BORDER, foreground], axis=-1)
+    np.testing.assert_array_equal(segment_maps(stacked, wider), labels)
+    plain = seeded_watershed(DISTANCE, BORDER, BARE)
+    np.testing.assert_array_equal(segment_maps(stacked[..., :2], BARE), plain)
+    with pytest.raises(ValueError, match=r"foreground has shape \(1, 3\) and distance \(1, 9\)"):
+        seeded_watershed(DISTANCE, BORDER, foreground=foreground[:, :3])
+    with pytest.raises(ValueError, match=r"maps has shape \(1, 9\)"):
+        segment_maps(DISTANCE)
+
+
+def test_border_parts_seeds_that_the_distance_joins():
+    distance = np.array([[0.8, 0.8, 0.7, 0.8, 0.8]])
+    border = np.array([[0, 0.1, 0.4, 0.1, 0]])
+    assert find_seeds(distance, BARE, border=border)[0].tolist() == [1, 1, 1, 1, 1]
+    weighted = replace(BARE, border_weight=0.5)  # 0.7 - 0.5 * 0.4 is below 0.67
+    assert find_seeds(distance, weighted, border=border)[0].tolist() == [1, 1, 0, 2, 2]
+    assert seeded_watershed(distance, border, weighted).max() == 2
+
+
 def test_the_border_map_decides_where_touching_nuclei_part():
     distance = np.full((5, 11), 0.5)
     distance[1:4, 1:3] = distance[1:4, 8:10] = 1
@@ -247,6 +274,14 @@ def test_tuning_without_a_grid_tries_seeds_foreground_and_areas(predicted):
     assert list(trials) == ["seed", "foreground", "min_area", "f1", "f1_90"]
     assert len(trials) == 5 * 6 * 2
     assert trials["f1"].max() == 1 and rule.seed < 0.6
+
+
+def test_with_a_foreground_map_its_threshold_is_tuned(predicted):
+    maps, labels = predicted
+    three = [np.dstack([m, np.where(y > 0, 0.55, 0.45)]) for m, y in zip(maps, labels, strict=True)]
+    rule, trials = tune_seeded_watershed(three[:1], labels[:1])
+    assert list(trials) == ["seed", "mask", "border_weight", "min_area", "f1", "f1_90"]
+    assert trials["f1_90"].max() == 1 and rule.mask == 0.5 and rule.seed < 0.6
 
 
 def test_tuning_says_what_it_cannot_try(predicted):

@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 
 matplotlib.use("Agg")
@@ -100,6 +101,19 @@ def test_bars_have_the_heights_of_the_table():
     colors = [bars[0].get_facecolor()[:3] for bars in ax.containers]
     assert np.allclose(colors, [to_rgb(ERROR_COLORS[kind]) for kind in ERROR_KINDS])
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["joined"]
+
+
+@pytest.mark.parametrize("size", [(4, 2.8), (5.2, 2.8), (3, 2)])
+def test_legend_touches_no_bar(size):
+    values = {"missed": [100, 22.2], "false": [90, 101], "merged": [105, 7.6], "split": [40, 300]}
+    table = pd.DataFrame(values, index=["a", "b"])
+    figure, ax = plt.subplots(figsize=size)
+    plot_error_bars(ax, table).set_title("title")
+    figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    for thing in [*ax.texts, *(bar for bars in ax.containers for bar in bars)]:
+        assert thing.get_window_extent().y1 < legend.y0
+    assert legend.y1 <= ax.bbox.y1
 
 
 def test_left_out_objects_are_grey():
