@@ -116,8 +116,21 @@ def resolve_dataset(name_or_path, *, seed=42):
         return path
     if path.is_file():
         raise ValueError(f"{path} is one file: put it into a folder of its own and give that")
+    if path != Path(path.name):
+        raise ValueError(_missing_folder(path))
     what = "sample, data set or existing folder"
     raise ValueError(unknown_name(name, [*samples, *registry], what))
+
+
+def _missing_folder(path):
+    """Return a message that names the nearest folder that exists, and what it holds."""
+    near = next(parent for parent in path.absolute().parents if parent.is_dir())
+    held = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith("."))
+    wanted = path.absolute().relative_to(near).parts[0]
+    close = difflib.get_close_matches(wanted, held, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    shown = f"the folders {', '.join(held[:8])}" if held else "no folders"
+    return f"the folder {path} does not exist.{hint} {near} holds {shown}"
 
 
 def _install_sample(name, seed):

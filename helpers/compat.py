@@ -1,4 +1,4 @@
-"""The only place where an old dependency is mended for NumPy 2 and Keras 3.
+"""The only place where a dependency is mended for newer NumPy, Keras and pydantic.
 
 ``import helpers`` calls :func:`install`. From then on, the few modules listed in
 :data:`PATCHES` get a small text replacement in their source while they are being imported.
@@ -44,6 +44,11 @@ class Patch(NamedTuple):
 _SCTYPES = "NumPy 2 removed np.sctypes"
 _CHECKPOINT = "Keras 3 refuses weight files that do not end in .weights.h5, such as weights_now.h5"
 _OPEN_SIZE = "Keras 3 asks for the output shape of images whose size is not fixed (None)"
+_HANDLER = (
+    "        info,  # pyright: ignore[reportArgumentType]  # taken from pydantic docs\n",
+    "",
+    "pydantic 2.14 refuses a handler's second argument that is no index, as its docs once had",
+)
 _DENSENET = "Keras 3 refuses '/' in layer names"
 
 PATCHES = (
@@ -145,6 +150,8 @@ PATCHES = (
         "a Keras 3 model has no loss_weights or sample_weight_mode, so set_trainable fails",
     ),
     Patch("keras_applications.densenet", "'conv1/", "'conv1_", _DENSENET),
+    Patch("bioimageio.spec._internal.io_packaging", *_HANDLER),
+    Patch("bioimageio.spec.model.v0_4", *_HANDLER),
 )
 
 _PATCHED_MODULES = {patch.module for patch in PATCHES}

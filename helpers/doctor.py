@@ -111,9 +111,9 @@ def require_healthy(table):
     errors = table[table["severity"] == ERROR]
     if len(errors):
         lines = [f"- {row.file}: {row.finding}. Mend: {row.mend}." for row in errors.itertuples()]
+        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise ValueError(
-            f"the data have {len(errors)} errors that must be mended before training:\n"
-            + "\n".join(lines)
+            f"the data have {count} that must be mended before training:\n" + "\n".join(lines)
         )
     return table
 

@@ -7,7 +7,8 @@ One run is one folder ``runs/DATASET/METHOD/``::
     metrics.csv      one row per test image
     history.csv      one row per epoch
     model/           the trained model and the state of its training
-    summary.json     scores and times; written last, so it marks a finished run
+    summary.json     scores and times; marks a finished run
+    report.html      all of this for people, in one file; also when a notebook fails
 
 ``runs`` lies in the project folder; the environment variable ``MICROSEG_RUNS`` moves it.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.device import device_report, git_state, package_versions, project_version
+from helpers.report import report_failures
 from helpers.storage import read_json, to_json, write_json, write_whole
 
 __all__ = [
@@ -171,7 +173,46 @@ class Run:
             "baseline": _check_scores("baseline", baseline),
         }
         write_json(self.folder / "summary.json", summary)
+        self._complete()
+        self._report()
         return summary
+
+    def save_predictor(self, method: str, model=None, **options) -> Path:
+        """Save the model with all that prediction needs, for ``python -m helpers predict``.
+
+        Parameters
+        ----------
+        method, model, **options
+            As in :func:`helpers.predictors.save_predictor`: a name of
+            :data:`helpers.predictor_methods.METHODS`, the Keras network, and settings such as
+            ``threshold=0.4`` or ``normalizer=normalize``.
+
+        Returns
+        -------
+        pathlib.Path
+            ``model/predictor.json``.
+        """
+        from helpers.predictors import save_predictor
+
+        return save_predictor(self.model_folder, method, model, **options)
+
+    def _report(self) -> None:
+        """Write ``report.html``; whatever goes wrong in it must not cost a finished run."""
+        from helpers.report import write_report
+
+        try:
+            write_report(self.folder)
+        except Exception as error:  # noqa: BLE001
+            print(f"no report was written: {type(error).__name__}: {error}")
+
+    def _complete(self) -> None:
+        """Note what prediction needs of a model saved by its own package; a run stays a run."""
+        from helpers.predictor_records import complete_record
+
+        try:
+            complete_record(self.folder, self.data_folder)
+        except (ValueError, OSError) as error:
+            print(f"the model cannot be used by `python -m helpers predict`: {error}")
 
     def save_all(
         self,
@@ -225,6 +266,8 @@ def open_run(
 
     Notes
     -----
+    An OSError names a folder that cannot be written (read-only, full) before anything is trained.
+
     An unfinished run of the same parameters, seed and data is continued, so its training
     can resume. Any other earlier run is not lost: it is moved to
     ``runs/DATASET/.previous/METHOD-1`` (or -2, ...), and a line says so.
@@ -238,6 +281,7 @@ def open_run(
         "data": _describe_data(data_folder, test_names),
     }
     record = json.loads(to_json(record))
+    _check_writable(folder.parent)
     if folder.exists() and not _continues(folder, record):
         _move_aside(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -252,6 +296,7 @@ def open_run(
         "git": git_state(),
     }
     write_json(folder / "params.json", record)
+    report_failures(folder)
     return Run(folder)
 
 
@@ -322,6 +367,21 @@ def _folder_name(name: str | Path) -> str:
     if not clean:
         raise ValueError(f"{str(name)!r} cannot name a folder: give a name with letters or digits.")
     return clean
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise before a training, not after it, where its results could not be written."""
+    trial = folder / f".trial-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(b"x" * 100_000)
+        trial.unlink()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: results cannot be written to {folder}. Free some space, or set "
+            "the environment variable MICROSEG_RUNS to a folder where you may write",
+        ) from None
 
 
 def _continues(folder: Path, record: dict) -> bool:

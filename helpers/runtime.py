@@ -14,6 +14,7 @@ import numpy as np
 
 from helpers.device import device_report, package_versions, project_version
 from helpers.runs import Run, find_runs, open_run, project_root
+from helpers.short_errors import shorten_errors
 
 __all__ = [
     "Run",
@@ -47,8 +48,10 @@ def start_notebook(*, seed: int, packages: tuple[str, ...] = _PACKAGES) -> None:
     Notes
     -----
     The block names the versions of this project and of Python, the device, and the preset if
-    the environment variable ``MICROSEG_PRESET`` sets one.
+    the environment variable ``MICROSEG_PRESET`` sets one. From here on, errors that this project
+    raises on purpose are shown without traceback (:mod:`helpers.short_errors`).
     """
+    shorten_errors()
     uses_keras = "keras" in packages
     set_seed(seed, keras=uses_keras)
     versions = package_versions(packages)

@@ -106,8 +106,13 @@ def fit_patch_size(
     Raises
     ------
     ValueError
-        If the smallest image is smaller than the divisor.
+        If the smallest image is smaller than the divisor, or images and patch differ in axes.
     """
+    if {image.ndim for image in images} != {len(wanted)}:
+        raise ValueError(
+            f"images have shapes such as {images[0].shape}, the patch {tuple(wanted)}: for stacks "
+            "take the 3D form of the method, for planes the 2D form"
+        )
     smallest = np.min([image.shape for image in images], axis=0)
     sides = np.minimum(wanted, smallest) // divisor * np.asarray(divisor)
     if (sides == 0).any():

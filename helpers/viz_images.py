@@ -63,8 +63,19 @@ def show_image(ax, image: np.ndarray, *, title: str | None = None, limits=None, 
     -------
     matplotlib Axes
         The same axes.
+
+    Raises
+    ------
+    ValueError
+        If the image is a stack or has other axes.
     """
     image = np.asarray(image)
+    if image.ndim != 2 and not (image.ndim == 3 and image.shape[-1] in (3, 4)):
+        raise ValueError(
+            f"image has shape {image.shape}, and one plane is needed, YX or YXC: of a stack show "
+            "stack[0]; if your data are stacks, take the part of a notebook that is for three "
+            "dimensions (02, 04, 05, 08), or save the planes as images of their own"
+        )
     if image.ndim == 3 and image.dtype.kind in "iu" and image.max(initial=0) > 255:
         black, white = contrast_limits(image) if limits is None else limits
         ax.imshow(np.clip((image - float(black)) / (white - black), 0, 1))

@@ -143,7 +143,7 @@ def test_run_has_the_promised_layout(project):
     files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*.*")}
     assert files == {
         "params.json", "labels/cell.1.tif", "labels/many.tif", "mask/cell.1.tif",
-        "prob/cell.1.tif", "metrics.csv", "history.csv", "summary.json",
+        "prob/cell.1.tif", "metrics.csv", "history.csv", "summary.json", "report.html",
     }  # fmt: skip
     written = tifffile.imread(run.folder / "labels" / "cell.1.tif")
     assert written.dtype == np.uint16 and written.tolist() == labels.tolist()
