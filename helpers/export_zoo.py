@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -65,6 +66,10 @@ def write_zoo_package(
         raise ValueError(f"path is {path.name}: end the name in .zip")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another name, or give overwrite=True")
+    import keras
+
+    # unless told, the package writes "torch" there, and later child processes would obey
+    os.environ.setdefault("KERAS_BACKEND", keras.backend.backend())
     try:
         import bioimageio.core
         from bioimageio.spec import save_bioimageio_package

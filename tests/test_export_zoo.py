@@ -1,7 +1,9 @@
 """Packages for the BioImage Model Zoo pass that library's own test."""
 
+import os
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -33,3 +35,4 @@ def test_package_passes_the_test_of_the_zoo(tmp_path, capsys):
         write_zoo_package(tmp_path / "em_unet", path, author="A")
     with pytest.raises(ValueError, match=r"end the name in \.zip"):
         write_zoo_package(tmp_path / "em_unet", tmp_path / "a.tar", author="A")
+    assert os.environ["KERAS_BACKEND"] == keras.backend.backend()  # not torch for children

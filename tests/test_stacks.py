@@ -65,7 +65,7 @@ def test_the_doctor_lets_a_single_stack_pass_but_no_other_error(tmp_path):
     (row,) = table[table["mend"].str.contains("cut into runs")].itertuples()
     assert row.severity == "note"
     (tmp_path / "masks" / "stack.tif").unlink()
-    with pytest.raises(ValueError, match="errors that must be mended"):
+    with pytest.raises(ValueError, match="1 error that must be mended"):
         require_healthy(check_stacks(tmp_path, patch_size=16))
 
 

@@ -329,7 +329,7 @@ def test_incomplete_sources_and_existing_targets_are_refused(cells, tmp_path):
     (cells / "train" / "masks" / "c0.tif").unlink()
     with pytest.raises(ValueError, match="1 images lack a mask or masks an image"):
         build_patches(cells, noise=0, size=32)
-    with pytest.raises(ValueError, match="is no sample, data set or existing folder"):
+    with pytest.raises(ValueError, match="nowhere does not exist"):
         build_patches(tmp_path / "nowhere", noise=0)
 
 
