@@ -69,7 +69,7 @@ def write_zoo_package(
     import keras
 
     # unless told, the package writes "torch" there, and later child processes would obey
-    os.environ.setdefault("KERAS_BACKEND", keras.backend.backend())
+    os.environ["KERAS_BACKEND"] = keras.backend.backend()
     try:
         import bioimageio.core
         from bioimageio.spec import save_bioimageio_package
