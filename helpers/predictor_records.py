@@ -1,4 +1,4 @@
-"""Find, or make up from a run's other files, the record that a prediction needs."""
+"""Find the record that a prediction needs, or make that of a model which a package saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helpers.storage import read_json
 
 __all__ = ["complete_record", "find_record"]
 
-PLACES = ("network", "model", ".")  # inside of a run folder; notebook 05 also has a network
+PLACES = ("model", ".")  # inside of a run folder
 PERCENTILES = {"kind": "percentile", "low": 1.0, "high": 99.8, "constants": None}
 
 
@@ -38,10 +38,11 @@ def find_record(folder: Path) -> tuple[Path, dict]:
     for place in PLACES:
         if found := _recognise((folder / place).resolve()):
             return (folder / place).resolve(), found
-    if (folder / "model" / "best.weights.h5").is_file() or (folder / "best.weights.h5").is_file():
+    names = ("best.weights.h5", "model.json")
+    if any((folder / place / name).is_file() for place in PLACES for name in names):
         raise ValueError(
-            f"{folder} holds the weights of a training, but not the network, preprocessing and "
-            "thresholds they belong to: run the last cells of its notebook, which save them"
+            f"{folder} holds the weights of a training, but not the preprocessing and thresholds "
+            "they belong to: run the last cells of its notebook, which save them"
         )
     raise FileNotFoundError(
         f"{folder} holds no trained model: give a run folder, runs/DATASET/METHOD, whose notebook "
@@ -57,7 +58,7 @@ def _list_models(folder: Path) -> str:
 
 
 def _recognise(folder: Path) -> dict | None:
-    """Return the record of a model that was saved without one, by the files beside it."""
+    """Return the record of a model that a package saved with all it needs, by its files."""
     if (folder / "fpn.json").is_file():
         return {"method": "fpn_watershed", "settings": _turns_of(folder.parent)}
     if (folder / "config.json").is_file():
@@ -66,8 +67,6 @@ def _recognise(folder: Path) -> dict | None:
             return _record_of_stardist(folder)
         if "n2v_perc_pix" in config and (folder / "weights_best.h5").is_file():
             return {"method": "n2v", "settings": {"tta": True}}
-    if (folder / "model.json").is_file() and (folder.parent / "params.json").is_file():
-        return _record_of_network(folder.parent)
     return None
 
 
@@ -90,36 +89,6 @@ def _turns_of(run: Path) -> dict:
     params = run / "params.json"
     parameters = read_json(params).get("parameters", {}) if params.is_file() else {}
     return {"tta": parameters["tta"]} if "tta" in parameters else {}
-
-
-def _record_of_network(run: Path) -> dict | None:
-    parameters = read_json(run / "params.json").get("parameters", {})
-    if "space" in parameters:
-        settings = {"space": parameters["space"], "normalizer": PERCENTILES}
-        settings["tta"] = parameters.get("tta", True)
-        return {"method": "embedseg", "settings": settings}  # lacks thresholds, and will say so
-    if "scale" in parameters:
-        settings = {"scale": parameters["scale"], "tta": True, **_find_threshold(run)}
-        return {"method": "afm_unet", "settings": settings}
-    if "architecture" in parameters:
-        settings = {"normalizer": PERCENTILES, "tta": True, "median_z": 5, "min_size": 2000}
-        return {"method": "em_unet", "settings": {**settings, **_find_threshold(run)}}
-    return None
-
-
-def _find_threshold(run: Path) -> dict:
-    """Return the threshold between the saved probabilities and masks of the test images."""
-    from helpers.images import read_image
-
-    below, above = 0.0, 1.0
-    for path in sorted((run / "prob").glob("*.tif")):
-        if not (run / "mask" / path.name).is_file():
-            continue
-        p, mask = read_image(path), read_image(run / "mask" / path.name) > 0
-        below = max(below, float(p[~mask].max(initial=0)))
-        above = min(above, float(p[mask].min(initial=1)))
-    known = 0 < below <= above < 1
-    return {"threshold": round((below + above) / 2, 6)} if known else {}
 
 
 def complete_record(run_folder: Path, data_folder: Path | None) -> Path | None:

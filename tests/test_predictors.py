@@ -197,7 +197,7 @@ def test_fpn(image, tmp_path):
 
 @pytest.fixture
 def em_run(small_unet, image, tmp_path, monkeypatch):
-    """A run of notebook 05, whose threshold is known from its masks alone."""
+    """A run of notebook 05 before it is finished, with what its notebook saves."""
     monkeypatch.setenv("MICROSEG_RUNS", str(tmp_path / "runs"))
     for split in ("train", "test"):
         folder = tmp_path / "cells" / split
@@ -207,10 +207,8 @@ def em_run(small_unet, image, tmp_path, monkeypatch):
         tmp_path / "cells", "em_unet", params={"architecture": "unet"}, seed=1,
         data_folder=tmp_path / "cells",
     )  # fmt: skip
-    save_model(small_unet, run.folder / "network", np.zeros((1, 8, 8, 1), "float32"))
-    p = np.random.default_rng(0).random((40, 52)).astype(np.float32)
-    run.save_prob("a", p)
-    run.save_mask("a", p >= 0.37)
+    run.save_mask("a", np.ones((40, 52)))
+    run.save_predictor("em_unet", small_unet, normalizer=Normalizer(), threshold=0.6)
     return run
 
 
@@ -221,24 +219,28 @@ def finish(run):
 
 def test_a_finished_run_describes_its_model(em_run):
     finish(em_run)
-    record = json.loads((em_run.folder / "network" / "predictor.json").read_text())
-    assert record["settings"]["threshold"] == pytest.approx(0.37, abs=0.002)
+    record = json.loads((em_run.folder / "model" / "predictor.json").read_text())
+    assert record["settings"]["threshold"] == 0.6
     assert record["trained_on"]["dtype"] == "float32"
     assert record["trained_on"]["pixel_size_um"] == pytest.approx([0.1, 0.1])
     assert record["versions"]["keras"]
-    assert load_predictor(em_run.folder).name == "em_unet"
-
-
-def test_a_model_given_by_the_notebook_wins(em_run, small_unet):
-    em_run.save_predictor("em_unet", small_unet, normalizer=Normalizer(), threshold=0.6)
-    finish(em_run)
     predictor = load_predictor(em_run.folder)
-    assert predictor.settings["threshold"] == 0.6
+    assert predictor.name == "em_unet"
     assert predictor.trained_on["axes"] == "YX"
 
 
+def test_preprocessing_and_thresholds_are_never_guessed(em_run, small_unet):
+    shutil.rmtree(em_run.model_folder)
+    save_model(small_unet, em_run.model_folder, np.zeros((1, 8, 8, 1), "float32"))
+    finish(em_run)
+    assert not (em_run.model_folder / "predictor.json").exists()
+    with pytest.raises(ValueError, match="not the preprocessing and thresholds"):
+        load_predictor(em_run.folder)
+
+
 def test_a_run_that_cannot_predict_still_finishes(em_run, capsys):
-    shutil.rmtree(em_run.folder / "prob")
+    for image in em_run.data_folder.glob("*/images/*.tif"):
+        image.write_bytes(b"no image")
     finish(em_run)
     assert "cannot be used by `python -m helpers predict`" in capsys.readouterr().out
     assert (em_run.folder / "summary.json").is_file()
