@@ -8,7 +8,13 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["grow_seeds", "label_foreground", "otsu_watershed", "tune_otsu_watershed"]
+__all__ = [
+    "grow_seeds",
+    "label_foreground",
+    "otsu_watershed",
+    "tune_otsu_watershed",
+    "typical_radius",
+]
 
 
 def otsu_watershed(
@@ -58,7 +64,6 @@ def otsu_watershed(
     Otsu's threshold always finds two classes, so noise alone becomes objects.
     """
     from skimage.filters import threshold_otsu
-    from skimage.segmentation import watershed
 
     image, spacing = _check_grey(image), _check_spacing(spacing, image.ndim)
     if image.min() == image.max():
@@ -67,12 +72,19 @@ def otsu_watershed(
     otsu = threshold_otsu(smooth)
     background = smooth[smooth <= otsu].mean()
     mask = ndimage.binary_fill_holes(smooth > background + threshold_factor * (otsu - background))
+    return _drop_small(_cut_at_waists(mask, min_distance, spacing), min_area)
+
+
+def _cut_at_waists(mask: np.ndarray, min_distance: float, spacing: np.ndarray) -> np.ndarray:
+    """Return a label image of the parts of a mask that are thick in the middle."""
+    from skimage.segmentation import watershed
+
     depth = ndimage.distance_transform_edt(mask, sampling=spacing)
     depth = ndimage.gaussian_filter(depth, min_distance / 4 / spacing)
     window = 2 * np.maximum(min_distance // spacing, 1).astype(int) + 1
     peaks = (depth == ndimage.maximum_filter(depth, size=window)) & mask
-    seeds, _ = ndimage.label(peaks, np.ones((3,) * image.ndim))
-    return _drop_small(watershed(-depth, seeds, mask=mask), min_area)
+    seeds, _ = ndimage.label(peaks, np.ones((3,) * mask.ndim))
+    return watershed(-depth, seeds, mask=mask)
 
 
 def label_foreground(
@@ -108,6 +120,7 @@ def grow_seeds(
     *,
     seed_threshold: float = 0.7,
     mask_threshold: float = 0.3,
+    min_distance: float | None = None,
     min_area: int = 0,
 ) -> np.ndarray:
     """Find objects at a high threshold, and let them grow down to a low one.
@@ -120,13 +133,17 @@ def grow_seeds(
         Each connected piece above is one object.
     mask_threshold : float
         Objects grow as far as the probability lies above this; where two meet is a watershed.
+    min_distance : float, optional
+        Pieces that consist of several round parts, as far apart as this or more in pixels, are
+        cut at the waist first, as in `otsu_watershed`; not when left out.
     min_area : int
         Objects with fewer pixels, after growth, are dropped.
 
     Returns
     -------
     ndarray of int32
-        Label image. With equal thresholds it is that of `label_foreground`.
+        Label image. With equal thresholds and no `min_distance` it is that of
+        `label_foreground`.
 
     Raises
     ------
@@ -140,8 +157,14 @@ def grow_seeds(
             f"mask_threshold {mask_threshold} is above seed_threshold {seed_threshold}: objects "
             "can only grow, so give a lower mask_threshold"
         )
-    seeds, _ = ndimage.label(foreground > seed_threshold)
-    return _drop_small(watershed(-foreground, seeds, mask=foreground > mask_threshold), min_area)
+    high = foreground > seed_threshold
+    if min_distance is None:
+        seeds, _ = ndimage.label(high)
+    else:
+        high = ndimage.binary_fill_holes(high)
+        seeds = _cut_at_waists(high, min_distance, np.ones(high.ndim))
+    mask = high | (foreground > mask_threshold)
+    return _drop_small(watershed(-foreground, seeds, mask=mask), min_area)
 
 
 def tune_otsu_watershed(
@@ -193,6 +216,37 @@ def tune_otsu_watershed(
 
 def _propose_grid(labels: Sequence[np.ndarray], spacing: Sequence[float] | None) -> dict:
     """Scale the search to the objects: lengths in fractions of their median radius."""
+    radius, area = typical_radius(labels, spacing)
+    return {
+        "sigma": [round(radius * f, 3) for f in (0.05, 0.1, 0.2)],
+        "threshold_factor": [0.7, 0.85, 1.0],
+        "min_distance": [round(radius * f, 3) for f in (0.5, 0.8)],
+        "min_area": [int(area / 10)],
+    }
+
+
+def typical_radius(
+    labels: Sequence[np.ndarray], spacing: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """Return the radius of a disk or ball as large as the median object.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of int, YX or ZYX
+        Label images.
+    spacing : sequence of float, optional
+        Pixel or voxel size, in the order of the axes; without it the radius is in pixels.
+
+    Returns
+    -------
+    tuple of float
+        The radius, and the median number of pixels of an object.
+
+    Raises
+    ------
+    ValueError
+        If there is no label image, or no object in any.
+    """
     if not len(labels):
         raise ValueError("there are no label images: give the validation images and labels")
     areas = np.concatenate([np.unique(y[y > 0], return_counts=True)[1] for y in labels])
@@ -201,15 +255,10 @@ def _propose_grid(labels: Sequence[np.ndarray], spacing: Sequence[float] | None)
             "labels hold no objects to derive the search from: give validation images with "
             "labelled objects, or a grid"
         )
-    ndim = labels[0].ndim
-    size = np.median(areas) * np.prod(_check_spacing(spacing, ndim))
+    ndim, area = labels[0].ndim, float(np.median(areas))
+    size = area * np.prod(_check_spacing(spacing, ndim))
     radius = (size / np.pi) ** (1 / 2) if ndim == 2 else (size * 3 / (4 * np.pi)) ** (1 / 3)
-    return {
-        "sigma": [round(float(radius * f), 3) for f in (0.05, 0.1, 0.2)],
-        "threshold_factor": [0.7, 0.85, 1.0],
-        "min_distance": [round(float(radius * f), 3) for f in (0.5, 0.8)],
-        "min_area": [int(np.median(areas) / 10)],
-    }
+    return float(radius), area
 
 
 def _drop_small(labels: np.ndarray, min_area: int) -> np.ndarray:

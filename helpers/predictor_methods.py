@@ -152,7 +152,7 @@ def _predict_unet3class(model, image, settings):
 
         image = denoise(model.denoiser, image, tta=True)
     inside = _inside_of_objects(model.keras_model, _scale(image, settings), settings)
-    names = ("seed_threshold", "mask_threshold", "min_area")
+    names = ("seed_threshold", "mask_threshold", "min_distance", "min_area")
     return grow_seeds(inside, **{name: settings[name] for name in names if name in settings})
 
 

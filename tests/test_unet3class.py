@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import denoise, unet3class
-from helpers.instances import grow_seeds, label_foreground
+from helpers.instances import grow_seeds, label_foreground, typical_radius
 
 FLIPS = slice(None), slice(None, None, -1)
 
@@ -141,6 +141,30 @@ def test_seeds_grow_to_the_watershed():
     np.testing.assert_array_equal(equal, label_foreground(foreground, threshold=0.5))
     with pytest.raises(ValueError, match="objects can only grow"):
         grow_seeds(foreground, seed_threshold=0.3, mask_threshold=0.5)
+
+
+def test_seeds_are_cut_at_the_waist():
+    y, x = np.mgrid[:24, :44]
+    discs = [np.hypot(y - 12, x - centre) < 9 for centre in (12, 28)]
+    foreground = 0.9 * np.logical_or(*discs)  # one piece that the threshold cannot divide
+    assert grow_seeds(foreground).max() == 1
+    found = grow_seeds(foreground, min_distance=5.0)
+    assert found.max() == 2
+    assert len(np.unique(found[:, :20])) == 2  # background and the left disc
+    assert np.array_equal(found > 0, foreground > 0)
+    ring = foreground * ~(np.hypot(y - 12, x - 12) < 2)  # a dim nucleolus makes no second middle
+    assert np.array_equal(grow_seeds(ring, min_distance=5.0), found)
+
+
+def test_typical_radius_is_that_of_the_median_object():
+    labels = np.zeros((20, 40), int)
+    labels[:2, :2], labels[5:9, 5:9], labels[10:20, 20:40] = 1, 2, 3
+    radius, area = typical_radius([labels])
+    assert area == 16
+    assert radius == pytest.approx((16 / np.pi) ** 0.5)
+    assert typical_radius([labels], spacing=(0.5, 0.5))[0] == pytest.approx(radius / 2)
+    with pytest.raises(ValueError, match="hold no objects"):
+        typical_radius([labels * 0])
 
 
 def test_thresholds_are_those_that_separate():
