@@ -4,8 +4,11 @@
 #   make outputs     the same, and keep the executed notebooks in notebooks/ (for committing)
 #   make test        lint, lock, links, unit tests, every notebook
 #   make lab         JupyterLab with the kernel `microseg`
-#   make e2e         "Run All" of notebook 04 in JupyterLab in a real browser
-#   make colab-check, make conda-check   the setup cell and environment.yml, in empty environments
+#   make sweep STUDY=voidseg_small [PROFILE=slurm] [DRY=1]   many trainings (docs/scale.md)
+#   make e2e         "Run All" of each notebook in JupyterLab in a real browser
+#   make docs        the documentation as a site in site/, with the executed notebooks
+#   make colab-check, make conda-check   Colab's versions and environment.yml, in empty environments
+#   make cluster-check   a study through a real SLURM on this machine (INSTALL=1: get it first)
 PYTHON ?= python3
 VENV   ?= .venv
 UV     := uv==0.13.8
@@ -20,7 +23,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Settings of the user's own Jupyter must not change which kernel the notebooks get.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: venv notebooks outputs test lint lab bench lock links colab-check conda-check e2e clean
+.PHONY: venv notebooks outputs test lint lab bench lock links colab-check conda-check e2e docs sweep cluster-check clean
 .DEFAULT_GOAL := venv
 
 venv: $(STAMP)
@@ -66,7 +69,7 @@ links: venv
 	$(BIN)/python tools/links.py
 
 colab-check: venv
-	$(BIN)/python tests/colab/check.py
+	$(BIN)/python tests/colab/check.py $(NOTEBOOKS)
 
 conda-check: venv
 	$(BIN)/python tests/conda/check.py
@@ -74,8 +77,31 @@ conda-check: venv
 # Adds the browser driver's library to the environment; nothing else in it moves.
 e2e: venv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra e2e
-	$(BIN)/python tests/e2e/run_all.py
+	$(BIN)/python tests/e2e/run_all.py $(NOTEBOOKS)
+
+# An environment of its own: the locked one does not move.
+docs: venv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/docs
+	$(BIN)/uv pip install --quiet --python build/docs --group docs
+	NO_MKDOCS_2_WARNING=1 build/docs/$(notdir $(BIN))/mkdocs build --quiet
+	@echo "the site begins at site/index.html"
+
+# The engine's packages ask for other versions than the lock: an environment of its own, too.
+ENGINE := build/workflow
+$(ENGINE)/.installed: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENGINE)
+	$(BIN)/uv pip install --quiet --python $(ENGINE) --group workflow
+	@touch $@
+
+sweep: venv $(ENGINE)/.installed
+	MICROSEG_PYTHON="$(abspath $(BIN))/python" $(ENGINE)/$(notdir $(BIN))/python workflow/sweep.py \
+	  "$(STUDY)" $(if $(PROFILE),--profile "$(PROFILE)") $(if $(filter-out 0,$(DRY)),--dry) \
+	  $(if $(CORES),--cores $(CORES)) $(if $(TO),--to "$(TO)") $(if $(ARGS),--args="$(ARGS)")
+
+cluster-check: venv $(ENGINE)/.installed
+	MICROSEG_PYTHON="$(abspath $(BIN))/python" $(ENGINE)/$(notdir $(BIN))/python \
+	  tests/cluster/check.py $(if $(filter-out 0,$(INSTALL)),--install)
 
 clean:
 	$(CHECK_VENV)
-	rm -rf $(VENV) .cache build .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .cache build site .pytest_cache .ruff_cache *.egg-info

@@ -118,6 +118,8 @@ def resolve_dataset(name_or_path, *, seed=42):
         raise ValueError(f"{path} is one file: put it into a folder of its own and give that")
     if path != Path(path.name):
         raise ValueError(_missing_folder(path))
+    if (Path("..") / path).is_dir():  # notebooks run in notebooks/, folders lie beside that
+        raise ValueError(f"{name} is not in {Path.cwd()}, where paths start: write '../{name}'")
     what = "sample, data set or existing folder"
     raise ValueError(unknown_name(name, [*samples, *registry], what))
 

@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     masks.add_argument("out", metavar="OUT", help="folder for the label images")
     report = _add(commands, "report", run_report, "write report.html of a run, finished or not")
     report.add_argument("run_folder", metavar="RUN", help="run folder, runs/DATASET/METHOD")
+    report.add_argument(
+        "--pdf", action="store_true", help="also report.pdf, by Chromium, Chrome or WeasyPrint"
+    )
     for command in (export, masks):
         command.add_argument("--overwrite", action="store_true", help="replace existing files")
     return parser
@@ -142,7 +145,12 @@ def run_report(arguments) -> int:
     """Write the report of a run."""
     from helpers.report import write_report
 
-    print(write_report(arguments.run_folder))
+    page = write_report(arguments.run_folder)
+    print(page)
+    if arguments.pdf:
+        from helpers.report_pdf import write_pdf
+
+        print(write_pdf(page))
     return 0
 
 

@@ -1,8 +1,9 @@
-"""Install in Google Colab what its runtime lacks, and nothing that it has.
+"""Install in Google Colab what its runtime lacks, nothing that it has; keep results in a drive.
 
 Only the setup cell of the notebooks (``tools/setup_cell.py``) uses this module.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["PACKAGES", "install_missing", "missing_packages"]
+__all__ = ["DRIVE", "PACKAGES", "install_missing", "missing_packages", "prepare", "use_drive"]
+
+DRIVE = Path("/content/drive")  # where Colab's own notebooks mount it
 
 # import name: name in the package index. None of them brings NumPy, TensorFlow or Keras along,
 # because they are installed without their dependencies, which Colab has or which stand here.
@@ -34,6 +37,49 @@ PACKAGES = {
     "tqdm": "tqdm",
     "six": "six",
 }
+
+
+def prepare(*, my_drive: bool = False) -> None:
+    """Make a Colab runtime ready for the notebooks.
+
+    Parameters
+    ----------
+    my_drive
+        Also keep data and results in Google Drive; see :func:`use_drive`.
+    """
+    install_missing()
+    if my_drive:
+        use_drive()
+
+
+def use_drive(mount: Path = DRIVE) -> Path:
+    """Mount Google Drive, which asks for permission, and let data and runs lie there.
+
+    Parameters
+    ----------
+    mount
+        Where to mount it.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder ``microseg`` in the drive, with ``data`` and ``runs``.
+
+    Notes
+    -----
+    A Colab runtime ends after some hours and forgets its disk. With this, the next one finds the
+    downloaded data, finished runs, and the training that was cut off: running all cells of the
+    same notebook with the same parameters goes on after its last epoch.
+    """
+    from google.colab import drive
+
+    drive.mount(str(mount))
+    folder = mount / "MyDrive" / "microseg"
+    for name in ("data", "runs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        os.environ[f"MICROSEG_{name.upper()}"] = str(folder / name)
+    print(f"data and runs are kept in Google Drive: {folder}")
+    return folder
 
 
 def missing_packages(lock: str | Path) -> list[str]:

@@ -79,8 +79,8 @@ def load_noisy(root: str | Path, *, seed: int = 42) -> NoisyData:
     FileNotFoundError
         If `root` does not exist.
     ValueError
-        If a file cannot be read, there are fewer than three images, or a clean image has
-        another shape than the noisy one.
+        If a file cannot be read, an image is in colour, there are fewer than three images, or
+        a clean image has another shape than the noisy one.
     """
     root = Path(root)
     layout = find_pairs(root)
@@ -88,12 +88,23 @@ def load_noisy(root: str | Path, *, seed: int = 42) -> NoisyData:
         splits = load_dataset(root, seed=seed)
     else:
         splits = _split_images(root, layout, seed)
+    for split in splits.values():
+        _refuse_colour(split)
     clean = {name: _read_clean(root, split) for name, split in splits.items()}
     folders = [root / "unlabelled", root / "train" / "unlabelled"]
     unlabelled = [
         read_image(path) for folder in folders if folder.is_dir() for path in list_images(folder)
     ]
     return NoisyData(splits, {name: found for name, found in clean.items() if found}, unlabelled)
+
+
+def _refuse_colour(split: Split) -> None:
+    for name, image in zip(split.names, split.images, strict=True):
+        if image.ndim > 2 and image.shape[-1] in (3, 4):  # no stack is so narrow
+            raise ValueError(
+                f"{name} has {image.shape[-1]} colour channels where grey is expected: save the "
+                "channel with the objects, image[..., 0] for the first, or image.mean(-1)"
+            )
 
 
 def save_denoised(

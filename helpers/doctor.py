@@ -15,8 +15,8 @@ FEW_IMAGES, FEW_PATCHES = 5, 50
 
 
 def check_dataset(
-    folder, *, task="instance", patch_size=64, channels=1, seed=42, groups=None, overlaps=False,
-    max_rows=5,
+    folder, *, task="instance", patch_size=64, channels=1, n_dimensions=None, seed=42, groups=None,
+    overlaps=False, max_rows=5,
 ):  # fmt: skip
     """Return a table of everything in a data folder that would spoil training or scores.
 
@@ -32,6 +32,8 @@ def check_dataset(
         for y and x.
     channels : int
         Number of channels the method expects: 1 for grey.
+    n_dimensions : {2, 3}, optional
+        What the method expects: planes or stacks. Default: either.
     seed, groups
         As in `helpers.datasets.load_dataset`, for folders without splits.
     overlaps : bool
@@ -85,6 +87,7 @@ def check_dataset(
                 records.append(record)
     readable = [record for record in records if record.is_readable]
     findings += check_labelling(readable, task) + _check_set(readable) + _check_amount(readable)
+    findings += _check_dimensions(readable, n_dimensions, layout.root.name)
     if overlaps:
         findings += check_overlaps(_read_scans(pairs))
     return make_table(findings + find_twins(readable), max_rows)
@@ -165,6 +168,20 @@ def _check_set(records):
     findings += _name_outliers(known, _size_text, "has pixel size {}", WARNING, size)
     findings += [Finding(NOTE, r.file, "states no pixel size, others do", unknown) for r in without]
     return findings
+
+
+def _check_dimensions(records, n_dimensions, root):
+    others = [record for record in records if record.n_spatial != n_dimensions]
+    if n_dimensions is None or not others:
+        return []
+    kinds = {2: "planes (2D)", 3: "stacks (3D)"}
+    found, wanted = kinds[others[0].n_spatial], kinds[n_dimensions]
+    finding = f"{len(others)} of {len(records)} images are {found}, and {wanted} are expected here"
+    mend = "take a method for planes, or images that are stacks"
+    if n_dimensions == 2:
+        mend = "save the planes as images of their own, or take a method for stacks (05; in parts "
+        mend += "of their own 02, 04 and 08)"
+    return [Finding(ERROR, root, finding, mend)]
 
 
 def _size_text(record):

@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers.images import file_stem, read_image, read_labels, read_pixel_size, write_labels
 from helpers.layouts import list_images
 
-__all__ = ["KINDS", "export_folder"]
+__all__ = ["KINDS", "export_folder", "find_labels"]
 
 KINDS = ("roi", "geojson", "table", "labels")
 
@@ -58,7 +58,7 @@ def export_folder(
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}: give one of {', '.join(KINDS)}")
-    files, root = _find_labels(Path(labels).expanduser().absolute())
+    files, root = find_labels(Path(labels).expanduser().absolute())
     out = Path(out).expanduser().absolute() if out else root.with_name(f"{root.name}_{kind}")
     raw = {file_stem(path): path for path in list_images(images)} if images else {}
     if images and (lacking := [p.name for p in files if file_stem(p) not in raw]):
@@ -82,7 +82,8 @@ def export_folder(
     return written
 
 
-def _find_labels(path: Path) -> tuple[list[Path], Path]:
+def find_labels(path: Path) -> tuple[list[Path], Path]:
+    """Return the label images of a file, folder or run folder, and the folder that holds them."""
     if path.is_file():
         return [path], path.parent
     for inner in ("labels", "mask", "masks"):

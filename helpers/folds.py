@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helpers.splits import find_sources
 
-__all__ = ["split_folds"]
+if TYPE_CHECKING:
+    from helpers.datasets import Split
+
+__all__ = ["split_folds", "take_fold"]
 
 
 def split_folds(
@@ -73,3 +77,60 @@ def split_folds(
         )
         for fold in range(n_folds)
     ]
+
+
+def take_fold(
+    data: dict[str, Split], fold: int, *, n_folds: int = 5, groups=None, seed: int = 42
+) -> dict[str, Split]:
+    """Divide all images of a data set anew, one fold for testing and the next for validation.
+
+    Parameters
+    ----------
+    data : dict of Split
+        From :func:`helpers.datasets.load_dataset`.
+    fold : int
+        1 to `n_folds`; over all of them, each image is tested on once.
+    n_folds : int
+        Number of folds, at least 3.
+    groups, seed
+        As in :func:`split_folds`; the seed is not that of the network, so that trainings with
+        other seeds have the same folds.
+
+    Returns
+    -------
+    dict of Split
+        Train, val and test, with all images of `data`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such fold, fewer than 3, or a name is in two splits.
+
+    Notes
+    -----
+    Validation has a fold of its own: were it of the same field as the test images, the
+    checkpoint and the threshold would be chosen on them.
+    """
+    from dataclasses import replace
+
+    if n_folds < 3 or not 1 <= fold <= n_folds:
+        raise ValueError(f"fold is {fold} of {n_folds}: give 1 to n_folds, which is 3 or more")
+    names = [name for split in data.values() for name in split.names]
+    held_out = [test for _, test in split_folds(names, n_folds, groups=groups, seed=seed)]
+    test, val = held_out[fold - 1], held_out[fold % n_folds]
+    parts = {"train": [n for n in names if n not in {*test, *val}], "val": val, "test": test}
+    images = [image for split in data.values() for image in split.images]
+    masks = [mask for split in data.values() for mask in split.masks]
+    place = {name: i for i, name in enumerate(names)}
+    first = next(iter(data.values()))
+    return {
+        name: replace(
+            first,
+            name=name,
+            names=part,
+            images=[images[place[n]] for n in part],
+            masks=[masks[place[n]] for n in part],
+            note=f"fold {fold} of {n_folds}",
+        )
+        for name, part in parts.items()
+    }

@@ -119,7 +119,7 @@ def _open_out(out: Path, folder: Path, facts: dict, resume: bool) -> None:
         if not same:
             raise ValueError(
                 f"{out} holds results of another model or other settings: give a new folder "
-                "with --out"
+                "with --out, or move that one away"
             )
         if not resume:
             raise ValueError(
@@ -232,7 +232,7 @@ def _append(path: Path, outcome: Outcome) -> None:
 def _line(number: int, n_all: int, outcome: Outcome) -> str:
     parts = [f"[{number:{len(str(n_all))}d}/{n_all}] {outcome.file}: {outcome.status}"]
     if outcome.objects is not None:
-        parts.append(f"{outcome.objects} objects")
+        parts.append(f"{outcome.objects} object{'' if outcome.objects == 1 else 's'}")
     if outcome.status != "skipped":
         parts.append(f"{outcome.seconds:.1f} s")
     return ", ".join(parts) + (f" ({outcome.note})" if outcome.note else "")

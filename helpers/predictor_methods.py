@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from helpers.normalise import Normalizer
+from helpers.predictor_loading import (
+    load_fpn,
+    load_keras,
+    load_maskrcnn,
+    load_n2v,
+    load_stardist,
+    load_unet3class,
+)
 
 __all__ = ["METHODS", "Method", "input_axes", "keras_network"]
 
@@ -65,63 +71,6 @@ def input_axes(model: object) -> tuple[int, int]:
     return len(shape) - 2, int(shape[-1])
 
 
-def _load_keras(folder: Path):
-    import helpers.fpn_layers
-    import helpers.unets  # noqa: F401  both register their layers
-    from helpers.saving import load_model
-
-    return load_model(folder)
-
-
-def _load_fpn(folder: Path):
-    from helpers.fpn import FpnNetworks
-
-    return FpnNetworks.load(folder)
-
-
-def _load_stardist(folder: Path):
-    from stardist.models import StarDist2D, StarDist3D
-
-    from helpers.storage import read_json
-
-    kind = StarDist3D if read_json(folder / "config.json")["n_dim"] == 3 else StarDist2D
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells which files it reads
-        return kind(None, name=folder.name, basedir=str(folder.parent))
-
-
-def _load_n2v(folder: Path):
-    from helpers.denoise import load_denoiser
-
-    if folder.name != "model":
-        raise ValueError(
-            f"{folder}: rename this folder to 'model', or copy the run folder as a whole; "
-            "a denoiser is found by that name"
-        )
-    return load_denoiser(folder.parent)
-
-
-@dataclass(frozen=True)
-class _Denoised:
-    """A network with the denoiser whose output it was trained on, if any."""
-
-    keras_model: object
-    denoiser: object | None
-
-
-def _load_unet3class(folder: Path):
-    from helpers.denoise import load_denoiser
-
-    inner = folder / "denoiser"
-    return _Denoised(_load_keras(folder), load_denoiser(inner) if inner.is_dir() else None)
-
-
-def _load_maskrcnn(folder: Path):
-    import helpers.maskrcnn  # noqa: F401  registers its layers
-    from helpers.saving import load_model
-
-    return load_model(folder)
-
-
 def _scale(image: np.ndarray, settings: dict) -> np.ndarray:
     return Normalizer.from_dict(settings.get("normalizer") or {})(image)
 
@@ -136,7 +85,8 @@ def _predict_stardist(model, image, settings):
     x = _scale(image, settings)
     sides = model._axes_div_by("YX" if x.ndim == 2 else "ZYX")
     tiles = model._guess_n_tiles(np.broadcast_to(np.float32(0), _round_up(x.shape, sides)))
-    labels, _ = model.predict_instances(x, n_tiles=tiles, show_tile_progress=False)
+    changes = {k: settings[k] for k in ("prob_thresh", "nms_thresh") if k in settings}
+    labels, _ = model.predict_instances(x, n_tiles=tiles, show_tile_progress=False, **changes)
     return labels.astype(np.int32)
 
 
@@ -203,7 +153,9 @@ def _predict_fpn(networks, image, settings):
 
     options = {"normalize": networks.normalize, "tta": settings.get("tta", False)}
     tile = tuple(settings.get("tile_shape", (256, 256)))
-    return segment_field(networks, image, rule=networks.rule, tile_shape=tile, **options)
+    changes = settings.get("rule")
+    rule = replace(networks.rule, **changes) if changes else networks.rule
+    return segment_field(networks, image, rule=rule, tile_shape=tile, **options)
 
 
 def _predict_afm(model, image, settings):
@@ -239,27 +191,27 @@ def _predict_maskrcnn(model, image, settings):
 
 
 METHODS = {
-    "n2v": Method("Noise2Void", _load_n2v, _predict_n2v, 120, result="image"),
+    "n2v": Method("Noise2Void", load_n2v, _predict_n2v, 120, result="image"),
     "unet3class": Method(
         "3-class U-Net",
-        _load_unet3class,
+        load_unet3class,
         _predict_unet3class,
         160,
         needs=("depth", "seed_threshold", "mask_threshold"),
     ),
-    "stardist": Method("StarDist", _load_stardist, _predict_stardist, 160, has_tta=False),
+    "stardist": Method("StarDist", load_stardist, _predict_stardist, 160, has_tta=False),
     "em_unet": Method(
-        "U-Net for EM", _load_keras, _predict_em, 80, needs=("threshold",), by_plane=True
+        "U-Net for EM", load_keras, _predict_em, 80, needs=("threshold",), by_plane=True
     ),
-    "fpn_watershed": Method("FPN2-WS", _load_fpn, _predict_fpn, 80),
+    "fpn_watershed": Method("FPN2-WS", load_fpn, _predict_fpn, 80),
     "afm_unet": Method(
-        "U-Net for AFM", _load_keras, _predict_afm, 200, needs=("scale", "threshold")
+        "U-Net for AFM", load_keras, _predict_afm, 200, needs=("scale", "threshold")
     ),
     "embedseg": Method(
-        "EmbedSeg", _load_keras, _predict_embedseg, 250, needs=("space", "thresholds")
+        "EmbedSeg", load_keras, _predict_embedseg, 250, needs=("space", "thresholds")
     ),
     "mask_rcnn": Method(
-        "Mask R-CNN", _load_maskrcnn, _predict_maskrcnn, 100, needs=("rule",), has_tta=False
+        "Mask R-CNN", load_maskrcnn, _predict_maskrcnn, 100, needs=("rule",), has_tta=False
     ),
 }
 """Every method that can predict, by the name in ``predictor.json``."""

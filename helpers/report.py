@@ -6,7 +6,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from helpers.report_text import CITATIONS, describe_method, find_kind
+from helpers.report_text import CITATIONS, count_images, describe_method, find_kind
+from helpers.short_errors import NotebookEnd
 from helpers.storage import read_json, write_whole
 
 __all__ = ["report_failures", "write_report"]
@@ -25,7 +26,10 @@ th, td { padding: 0.15rem 0.6rem; border-bottom: 1px solid #e5e5e5; text-align: 
 figure { margin: 1rem 0 } img { max-width: 100% } figcaption { font-size: 0.85rem; color: #555 }
 .failed { background: #fdecea; border-left: 4px solid #c0392b; padding: 0.5rem 1rem }
 pre { white-space: pre-wrap; font-size: 0.8rem } .wide { overflow-x: auto }
-@media print { body { margin: 0; max-width: none } figure, table { break-inside: avoid } }
+@media print { @page { size: A4; margin: 15mm } body { margin: 0; max-width: none; padding: 0 }
+  h2 { break-after: avoid } figure, tr { break-inside: avoid } .wide { overflow: visible }
+  .wide table { font-size: 0.65rem } .wide th, .wide td { padding: 0.1rem 0.3rem }
+  th { overflow-wrap: anywhere } }
 </style></head><body><h1>$title</h1>
 $body
 </body></html>
@@ -46,8 +50,8 @@ def write_report(run_folder: str | Path, *, error: str | None = None) -> Path:
     Returns
     -------
     pathlib.Path
-        The report: one file that needs no other and no network. Printed from a browser it gives
-        a PDF.
+        The report: one file that needs no other and no network. `helpers.report_pdf.write_pdf`
+        makes a PDF of it.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def _scores(summary: dict) -> str | None:
     if len(baseline) > 1:
         rows.append([baseline.get("method", "baseline"), *(baseline.get(name) for name in names)])
     note = (
-        f"{summary['n_test']} test images, one seed ({summary['seed']}); training "
+        f"{count_images(summary['n_test'])}, one seed ({summary['seed']}); training "
         f"{summary['seconds_train']:.0f} s, prediction {summary['seconds_predict']:.1f} s"
     )
     return f"<h2>Scores</h2><p>{note}</p>{_table(['', *names], rows)}"
@@ -219,7 +223,9 @@ def report_failures(run_folder: Path) -> None:
     def after_cell(result) -> None:
         if (run_folder / "summary.json").exists() or not run_folder.is_dir():
             shell.events.unregister("post_run_cell", after_cell)
-        elif error := result.error_in_exec or result.error_before_exec:
+            return
+        error = result.error_in_exec or result.error_before_exec
+        if error and not isinstance(error, NotebookEnd):
             first = str(getattr(result.info, "raw_cell", "")).strip().splitlines()[:1]
             where = f"in the cell that begins with: {first[0]}\n" if first else ""
             write_report(run_folder, error=f"{where}{type(error).__name__}: {error}")

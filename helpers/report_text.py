@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CITATIONS", "describe_method", "find_kind"]
+__all__ = ["CITATIONS", "count_images", "describe_method", "find_kind"]
 
 CITATIONS = {
     "n2v": [
@@ -112,6 +112,11 @@ def find_kind(method: str, record: dict | None) -> str | None:
     return FIRST_WORDS.get(method.split("_")[0])
 
 
+def count_images(n: int) -> str:
+    """Return ``"1 test image"`` or ``"3 test images"``."""
+    return f"{n} test image{'' if n == 1 else 's'}"
+
+
 def describe_method(kind: str | None, params: dict, summary: dict) -> str:
     """Return the methods paragraph of a run, in sentences for a paper.
 
@@ -153,7 +158,7 @@ def _scores_sentence(summary: dict) -> str:
     scores = {k: v for k, v in summary["scores"].items() if v is not None}
     first = ", ".join(f"{name} {value:.3f}" for name, value in list(scores.items())[:4])
     text = (
-        f"On {summary['n_test']} test images, scored once, the result was {first or 'not scored'}"
+        f"On {count_images(summary['n_test'])}, scored once, the result was {first or 'not scored'}"
     )
     rivals = {k: v for k, v in summary["baseline"].items() if k in scores and v is not None}
     if rivals:

@@ -177,7 +177,9 @@ class Run:
         self._report()
         return summary
 
-    def save_predictor(self, method: str, model=None, **options) -> Path:
+    def save_predictor(
+        self, method: str, model=None, *, part: str = "", split=None, **options
+    ) -> Path:
         """Save the model with all that prediction needs, for ``python -m helpers predict``.
 
         Parameters
@@ -186,15 +188,25 @@ class Run:
             As in :func:`helpers.predictors.save_predictor`: a name of
             :data:`helpers.predictor_methods.METHODS`, the Keras network, and settings such as
             ``threshold=0.4`` or ``normalizer=normalize``.
+        part
+            Folder inside of the run, such as ``"3d"``, that has this model: to predict with it
+            give ``runs/DATASET/METHOD/3d``.
+        split : helpers.datasets.Split, optional
+            Training images, for a note of what they are like. Those of the run's own data
+            folder are noted by :meth:`finish`.
 
         Returns
         -------
         pathlib.Path
             ``model/predictor.json``.
         """
-        from helpers.predictors import save_predictor
+        from helpers.predictors import describe_images, save_predictor
 
-        return save_predictor(self.model_folder, method, model, **options)
+        if split is not None:
+            images = split.images[:4]
+            axes = "ZYX"[3 - images[0].ndim :]
+            options["trained_on"] = describe_images(images, axes, split.pixel_size_um)
+        return save_predictor(self.folder / part / "model", method, model, **options)
 
     def _report(self) -> None:
         """Write ``report.html``; whatever goes wrong in it must not cost a finished run."""

@@ -98,7 +98,9 @@ def set_seed(seed: int, *, keras: bool = True) -> None:
         set_random_seed(seed)
 
 
-def choose_preset(presets: dict[str, dict], name: str) -> SimpleNamespace:
+def choose_preset(
+    presets: dict[str, dict], name: str, *, changes: dict | None = None
+) -> SimpleNamespace:
     """Pick the settings of one preset.
 
     Parameters
@@ -108,6 +110,8 @@ def choose_preset(presets: dict[str, dict], name: str) -> SimpleNamespace:
     name
         The preset wanted. If the environment variable ``MICROSEG_PRESET`` is set, it wins, and
         a line is printed that says so.
+    changes
+        Settings that take other values than the preset gives them; a line is printed for them.
 
     Returns
     -------
@@ -117,7 +121,8 @@ def choose_preset(presets: dict[str, dict], name: str) -> SimpleNamespace:
     Raises
     ------
     ValueError
-        If there is no such preset, or if the presets differ in what they set.
+        If there is no such preset, if the presets differ in what they set, or if there is no such
+        setting to change.
 
     Examples
     --------
@@ -136,7 +141,18 @@ def choose_preset(presets: dict[str, dict], name: str) -> SimpleNamespace:
             f"{origin} is {chosen!r}, which does not exist here: choose one of "
             f"{', '.join(map(repr, presets))}."
         )
-    return SimpleNamespace(**presets[chosen])
+    return SimpleNamespace(**_change(presets[chosen], changes or {}))
+
+
+def _change(preset: dict, changes: dict) -> dict:
+    if unknown := sorted(changes.keys() - preset.keys()):
+        raise ValueError(
+            f"changes name {', '.join(unknown)}, which no preset sets: choose among "
+            f"{', '.join(preset)}."
+        )
+    for name, value in changes.items():
+        print(f"setting {name} = {value!r} instead of {preset[name]!r}")
+    return preset | changes
 
 
 def _check_same_keys(presets: dict[str, dict]) -> None:

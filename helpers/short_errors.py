@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-__all__ = ["explain", "shorten_errors"]
+__all__ = ["NotebookEnd", "explain", "shorten_errors", "stop_here"]
 
 OWN = Path(__file__).parents[1]
 SPOKEN = (ValueError, OSError, ImportError, MemoryError)  # what this project raises on purpose
@@ -17,6 +17,27 @@ GPU_FULL = (
     "The graphics card has too little free memory. Stop other notebooks that use it, lower the "
     "batch or the patch in the preset, or restart with CUDA_VISIBLE_DEVICES=-1 for the processor."
 )
+
+
+class NotebookEnd(Exception):  # noqa: N818 - it is no error
+    """Ends the run of a notebook before its last cell, on purpose."""
+
+
+def stop_here(message: str) -> None:
+    """End the run of a notebook: the cells below do not run, and no error is shown.
+
+    Parameters
+    ----------
+    message : str
+        The line that is printed in a notebook started by
+        `helpers.runtime.start_notebook`; elsewhere the text of the exception.
+
+    Raises
+    ------
+    NotebookEnd
+        Always. "Run All" stops there; papermill also, and ends well.
+    """
+    raise NotebookEnd(message)
 
 
 def explain(error: BaseException) -> tuple[bool, str]:
@@ -55,6 +76,10 @@ def shorten_errors() -> None:
         return
 
     def show(shell, kind, error, tb, tb_offset=None):
+        if isinstance(error, NotebookEnd):
+            # a name that papermill takes for a good end; what is shown is the one line
+            shell._showtraceback(SystemExit, "", [str(error)])
+            return
         is_enough, hint = explain(error)
         options = {"exception_only": True} if is_enough else {"tb_offset": tb_offset}
         shell.showtraceback((kind, error, tb), **options)

@@ -41,6 +41,7 @@ __all__ = [
     "show_volume",
 ]
 
+PAGE_INCHES = 9  # JupyterLab and the README shrink what is wider
 PANEL_KINDS = ("image", "labels", "overlay", "contours", "prob")
 
 
@@ -143,8 +144,17 @@ def image_row(
         layout="constrained",
     )
     show_row(axes[0], panels)
+    _enlarge_titles(axes[0], widths)
     add_scale_bar(axes[0, 0], pixel_size_um)
     return axes[0]
+
+
+def _enlarge_titles(axes, widths: Sequence[float]) -> None:
+    """Make titles larger where the row is wider than a page, as far as they fit."""
+    size = axes[0].title.get_fontsize()
+    fits = [72 * w / (0.65 * max(1, len(a.get_title()))) for a, w in zip(axes, widths, strict=True)]
+    for ax in axes:
+        ax.title.set_fontsize(max(size, min(size * sum(widths) / PAGE_INCHES, *fits)))
 
 
 def show_volume(

@@ -4,12 +4,14 @@ The whole is tested by ``tests/colab/check.py`` (``make colab-check``).
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -35,12 +37,12 @@ def upload(path, prefix):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{prefix}helpers/__init__.py", "")
         archive.writestr(
-            f"{prefix}helpers/colab.py", "def install_missing(): print('asked', __file__)"
+            f"{prefix}helpers/colab.py", "def prepare(my_drive): print('asked', __file__, my_drive)"
         )
 
 
 def test_cell_is_short():
-    assert len(CELL.splitlines()) <= 16
+    assert len(CELL.splitlines()) <= 18
 
 
 def test_cell_names_the_address_of_the_project():
@@ -62,7 +64,8 @@ def test_in_colab_an_uploaded_zip_is_used(tmp_path, prefix):
         result = run_cell(tmp_path, FAKE_COLAB)
         assert result.returncode == 0, result.stderr
         root = tmp_path / "microseg-notebooks" / prefix.strip("/")
-        assert result.stdout.splitlines() == [f"asked {root / 'helpers' / 'colab.py'}", str(root)]
+        asked = f"asked {root / 'helpers' / 'colab.py'} False"
+        assert result.stdout.splitlines() == [asked, str(root)]
 
 
 def test_elsewhere_the_cell_changes_nothing_where_helpers_is_installed(tmp_path):
@@ -119,3 +122,58 @@ def test_install_takes_no_dependencies_along(monkeypatch, capsys):
     colab.install_missing()
     assert len(commands) == 1
     assert capsys.readouterr().out == "installing n2v==0.3.3\n"
+
+
+@pytest.fixture
+def drive(tmp_path, monkeypatch):
+    """A runtime of Colab whose drive is a folder, which outlives it."""
+
+    def mount(path):
+        (Path(path) / "MyDrive").mkdir(parents=True, exist_ok=True)
+
+    google, fake = ModuleType("google"), ModuleType("google.colab")
+    google.colab, fake.drive = fake, SimpleNamespace(mount=mount)
+    monkeypatch.setitem(sys.modules, "google", google)
+    monkeypatch.setitem(sys.modules, "google.colab", fake)
+    for name in ("MICROSEG_RUNS", "MICROSEG_DATA"):
+        monkeypatch.setenv(name, "gone")  # restored afterwards
+    return tmp_path / "drive" / "MyDrive" / "microseg"
+
+
+def test_drive_keeps_data_and_runs_and_a_lost_runtime_goes_on(drive, tmp_path, capsys):
+    from data_download import data_folder
+    from helpers.runs import open_run
+
+    def start_runtime():
+        os.environ["MICROSEG_RUNS"] = os.environ["MICROSEG_DATA"] = "gone"
+        colab.use_drive(tmp_path / "drive")
+        return open_run("cells", "stardist", params={"steps": 3}, seed=1)
+
+    run = start_runtime()
+    assert data_folder() == drive / "data"
+    assert run.folder == drive / "runs" / "cells" / "stardist"
+    run.save_history({"loss": [3, 2]})  # and then the runtime is lost
+    again = start_runtime()
+    assert again.folder == run.folder
+    assert (again.folder / "history.csv").is_file()
+    assert "moved" not in capsys.readouterr().out
+
+
+def test_drive_is_used_only_when_asked_for(drive, monkeypatch):
+    asked = []
+    monkeypatch.setattr(colab, "install_missing", lambda: asked.append("install"))
+    monkeypatch.setattr(colab, "use_drive", lambda: asked.append("drive"))
+    colab.prepare(my_drive=False)
+    assert asked == ["install"]
+    colab.prepare(my_drive=True)
+    assert asked == ["install", "install", "drive"]
+
+
+def test_the_box_of_the_form_reaches_the_drive(tmp_path):
+    upload(tmp_path / "microseg-notebooks.zip", "")
+    cell = CELL.replace("MY_DRIVE = False", "MY_DRIVE = True")
+    assert cell != CELL
+    command = [sys.executable, "-c", FAKE_COLAB + cell]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == "True"

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from helpers.folds import split_folds
+from helpers.datasets import Split
+from helpers.folds import split_folds, take_fold
 
 NAMES = [f"{source}{i}" for source in "abcdef" for i in range(1 + (source == "a") * 5)]
 
@@ -43,3 +45,24 @@ def test_seed_and_order():
 def test_errors(names, n_folds, groups, message):
     with pytest.raises(ValueError, match=message):
         split_folds(names, n_folds, groups=groups)
+
+
+def test_a_fold_of_a_whole_data_set_keeps_fields_apart():
+    names = [f"{field}{i}" for field in "abcdef" for i in range(2)]
+    images = [np.full((2, 2), i) for i in range(12)]
+    data = {
+        "train": Split("train", names[:8], images[:8], images[:8]),
+        "test": Split("test", names[8:], images[8:], images[8:]),
+    }
+    tested = []
+    for fold in (1, 2, 3):
+        parts = take_fold(data, fold, n_folds=3, groups=lambda name: name[0])
+        fields = {key: {name[0] for name in part.names} for key, part in parts.items()}
+        assert sum(map(len, fields.values())) == 6  # no field is in two parts
+        for part in parts.values():
+            assert [names[x[0, 0]] for x in part.images] == part.names
+            assert all(x is y for x, y in zip(part.images, part.masks, strict=True))
+        tested += parts["test"].names
+    assert sorted(tested) == names
+    with pytest.raises(ValueError, match="fold is 0 of 5: give 1 to n_folds"):
+        take_fold(data, 0)

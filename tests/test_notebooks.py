@@ -91,6 +91,53 @@ def parameters_are_complete(notebook):
             yield f"the parameters cell does not set {name}"
 
 
+FORM_LINE = re.compile(
+    r"(?P<name>\w+) = (?P<value>.+?)  # @param (?P<choices>\[.*?\])? ?(?P<options>\{.*?\})?( .+)?"
+)
+FORM_TYPES = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "raw": (int, float, tuple, list, dict, type(None)),
+}
+
+
+def parameters_are_a_form(notebook):
+    lines = [line for cell in tagged(notebook, "parameters") for line in cell.source.splitlines()]
+    for line in lines:
+        if fault := form_fault(line):
+            yield f"{fault}: {line!r}"
+
+
+def form_fault(line):
+    """Say what keeps Colab from showing a line of the parameters as a field; None if nothing."""
+    found = FORM_LINE.fullmatch(line)
+    if not found or not (found["choices"] or found["options"]):
+        return "not NAME = value  # @param FORM advice"
+    value = ast.literal_eval(found["value"])
+    if found["choices"] and value not in ast.literal_eval(found["choices"]):
+        return "the value is none of the choices"
+    kind = re.search(r'type:"(\w+)"', found["options"] or "")
+    if not found["choices"] and (not kind or kind[1] not in FORM_TYPES):
+        return "neither choices nor a type"
+    if kind and type(value) not in FORM_TYPES[kind[1]]:
+        return f"the value is no {kind[1]}"
+    return None
+
+
+def notebooks_that_train_can_only_predict(notebook):
+    trains = [i for i, cell in enumerate(notebook.cells) if "= open_run(" in cell.source]
+    if not trains:
+        return
+    for name in ("PREDICT_ONLY", "PREDICT_FOLDER"):
+        if not any(f"\n{name} = " in cell.source for cell in tagged(notebook, "parameters")):
+            yield f"the parameters cell does not set {name}"
+    first = "\n".join(cell.source for cell in notebook.cells[: trains[0]])
+    if not re.search(r"^if PREDICT_ONLY:.*\n(    .*\n)*    predict_only\(", first, re.M):
+        yield "no `if PREDICT_ONLY: predict_only(...)` before the training"
+
+
 def sections_are_there_in_order(notebook):
     found = headings(notebook)
     first = [next((i for i, h in enumerate(found) if h.startswith(s)), None) for s in SECTIONS]
@@ -167,6 +214,8 @@ RULES = (
     first_cell_is_title_with_badge,
     setup_cell_is_the_common_one,
     parameters_are_complete,
+    parameters_are_a_form,
+    notebooks_that_train_can_only_predict,
     sections_are_there_in_order,
     cells_are_20_to_38,
     words_are_at_most_1000,
@@ -198,7 +247,11 @@ def test_file_name_and_size(path):
 def good_notebook():
     """Return a small notebook that keeps every rule."""
     figure = new_output("display_data", {"image/png": "iVBOR"})
-    parameters = 'DATASET = "nuclei"\nPRESET = "sample"\nSEED = 1\nRUN_NAME = ""'
+    parameters = """\
+DATASET = "nuclei"  # @param {type:"string"} a sample, or the path of your folder
+PRESET = "sample"  # @param ["sample", "paper"]
+SEED = 1  # @param {type:"integer"}
+RUN_NAME = ""  # @param {type:"string"}"""
     sections = [new_markdown_cell(f"## {name}") for name in SECTIONS[1:]]
     figures = [new_code_cell("ax.plot([1, 2])", outputs=[figure]) for _ in sections]
     cells = [
@@ -223,6 +276,11 @@ def add_output(notebook, kind, **content):
     last_code_cell(notebook).outputs.append(new_output(kind, **content))
 
 
+def add_parameter(notebook, line):
+    notebook.cells[3].source += f"\n{line}"
+
+
+TRAINS = "run = open_run(DATASET, RUN_NAME)"
 FAULTS = [
     ("kernel_is_microseg", lambda n: n.metadata.kernelspec.update(name="python3")),
     ("first_cell_is_title_with_badge", lambda n: n.cells[0].update(source="# 04 StarDist")),
@@ -230,6 +288,14 @@ FAULTS = [
     ("setup_cell_is_the_common_one", lambda n: n.cells.pop(1)),
     ("parameters_are_complete", lambda n: n.cells[3].update(source="DATASET = 1\nSEED = 2")),
     ("parameters_are_complete", lambda n: n.cells[3].metadata.clear()),
+    ("parameters_are_a_form", lambda n: add_parameter(n, "N_RAYS = 32  # directions")),
+    ("parameters_are_a_form", lambda n: add_parameter(n, 'X = 1  # @param {type:"string"}')),
+    ("parameters_are_a_form", lambda n: add_parameter(n, 'X = 1  # @param {type:"boolean"}')),
+    ("parameters_are_a_form", lambda n: add_parameter(n, 'X = True  # @param {type:"integer"}')),
+    ("parameters_are_a_form", lambda n: add_parameter(n, 'X = "c"  # @param ["a", "b"]')),
+    ("parameters_are_a_form", lambda n: add_parameter(n, "X = 1  # @param {min:0, max:2}")),
+    ("parameters_are_a_form", lambda n: add_parameter(n, "PRESETS = {}")),
+    ("notebooks_that_train_can_only_predict", lambda n: n.cells[5].update(source=TRAINS)),
     ("sections_are_there_in_order", lambda n: n.cells.pop()),
     ("cells_are_20_to_38", lambda n: n.cells.extend([new_markdown_cell("word")] * 24)),
     ("words_are_at_most_1000", lambda n: n.cells[4].update(source="## Data\n" + "word " * 1000)),

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -190,6 +191,58 @@ def test_fpn(image, tmp_path):
         networks, image, rule=rule, normalize=networks.normalize, tile_shape=(256, 256)
     )
     assert np.array_equal(load_predictor(tmp_path)(image), expected)
+
+
+def test_networks_of_three_dimensions_lie_in_a_part_of_the_run(image, tmp_path):
+    keras = pytest.importorskip("keras")
+    from helpers.em_training import predict_foreground
+    from helpers.mask_volume import split_touching
+    from helpers.predict_folder import predict_folder
+    from helpers.unets import build_unet
+
+    keras.utils.set_random_seed(1)
+    volume = np.stack([image * level for level in np.linspace(0.8, 1.2, 8)])
+    normalize, network = Normalizer(), build_unet("unet", ndim=3, filters=2, depth=1)
+    p = predict_foreground(network, normalize(volume), tta=True)
+    cut = float(np.quantile(p, 0.8))
+    run = Run(tmp_path / "runs" / "cells" / "em_unet")
+    split = SimpleNamespace(images=[volume] * 9, pixel_size_um=(0.5, 0.2, 0.2))
+    settings = {"normalizer": normalize, "threshold": cut, "median_z": 1, "tta": True}
+    written = run.save_predictor("em_unet", network, part="3d", split=split, **settings)
+    assert written == run.folder / "3d" / "model" / "predictor.json"
+    predictor = load_predictor(run.folder / "3d")
+    assert predictor.ndim == 3
+    assert predictor.trained_on["axes"] == "ZYX"
+    assert predictor.trained_on["pixel_size_um"] == [0.5, 0.2, 0.2]
+    expected = split_touching(p >= cut, min_distance=np.inf, min_size=0)
+    assert expected.max() > 0 and np.array_equal(predictor(volume), expected)
+
+    write_image(tmp_path / "new" / "stack.tif", volume, pixel_size_um=(0.5, 0.2, 0.2))
+    write_image(tmp_path / "new" / "plane.tif", image)
+    plane, stack = predict_folder(run.folder / "3d", tmp_path / "new", show=lambda line: None)
+    assert (stack.status, stack.objects) == ("predicted", expected.max())
+    assert plane.status == "failed" and "takes stacks (Z, Y, X)" in plane.note
+
+
+def test_embedseg_in_three_dimensions(image, tmp_path):
+    pytest.importorskip("keras")
+    from helpers import embedseg
+
+    volume = np.stack([image] * 4)
+    model = embedseg.build_embedding_unet(ndim=3, filters=2, depth=1, grid=(1, 2, 2))
+    space = embedseg.EmbeddingSpace((0.5, 0.2, 0.2), reach=6, radius=2)
+    settings = {"thresholds": {"foreground": 0.5, "seed": 0.5, "min_size": 4}, "tta": False}
+    expected = embedseg.predict_embedseg(model, Normalizer()(volume), space, **settings)
+    run = Run(tmp_path)
+    options = {"space": space, "normalizer": Normalizer(), **settings}
+    run.save_predictor("embedseg", model, part="3d", **options)
+    predictor = load_predictor(tmp_path / "3d")
+    assert predictor.ndim == 3 and np.array_equal(predictor(volume), expected)
+
+
+def test_thresholds_can_be_changed_for_one_prediction(star_run, image):
+    predictor = load_predictor(star_run[0])
+    assert predictor(image, prob_thresh=0.999).max() == 0 < predictor(image).max()
 
 
 # Runs: what is saved by itself, and what old runs tell

@@ -23,7 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = runpy.run_path(str(ROOT / "tools" / "lock.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
-TARGETS = "venv notebooks outputs test lint lab bench lock links colab-check conda-check e2e clean"
+TARGETS = (
+    "venv notebooks outputs test lint lab bench lock links colab-check conda-check e2e docs "
+    "sweep cluster-check clean"
+)
 HEAVY = ("tensorflow", "keras", "matplotlib", "skimage", "pandas", "scipy", "stardist")
 
 
@@ -138,8 +141,8 @@ def test_import_loads_nothing_heavy(package):
 
 
 def documents():
-    """Yield (name, folder, text) of README, docs and the text cells of the notebooks."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    """Yield (name, folder, text) of the Markdown files and the text of the notebooks."""
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]:
         yield path.name, path.parent, path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
@@ -171,6 +174,19 @@ def test_links_are_found():
     text = 'See [a](docs/a.md#part "title"), ![b](b%20c.png), [c](https://x.org/d), [d](#top)'
     assert linked_files(text + ' <img width="9" src="e.png">') == ["docs/a.md", "b c.png", "e.png"]
     assert named_files("`tools/lock.py` and `runs/x.csv` and `helpers`") == ["tools/lock.py"]
+
+
+def test_one_version():
+    version = PYPROJECT["project"]["version"]
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == version
+    assert re.search(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.M)[1] == version
+
+
+def test_the_site_has_every_page():
+    site = yaml.safe_load(read("mkdocs.yml"))
+    shown = set(re.findall(r"[\w/]+\.(?:md|ipynb)", json.dumps(site["nav"])))
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    assert shown == {path.relative_to(ROOT).as_posix() for path in pages}
 
 
 # make: run in a copy, in a folder with a space in its name

@@ -15,6 +15,7 @@ from helpers.images import write_image, write_labels
 from helpers.report import report_failures, write_report
 from helpers.report_text import CITATIONS, WHAT, describe_method, find_kind
 from helpers.runs import Run, open_run
+from helpers.short_errors import NotebookEnd
 
 
 class Tags(HTMLParser):
@@ -93,6 +94,13 @@ def test_a_finished_run_has_a_report_that_stands_alone(run):
         assert words in text, words
 
 
+def test_one_image_is_one_image(run):
+    run.finish(scores={"iou": 0.5}, baseline={}, n_test=1, seconds_train=1, seconds_predict=1)
+    text = text_of((run.folder / "report.html").read_text(encoding="utf-8"))
+    assert "1 test image, one seed (7)" in text and "On 1 test image, scored once" in text
+    assert "1 test images" not in text
+
+
 def test_volumes_and_masks_and_large_images(run):
     from helpers.report_figures import MAX_SIDE, _one_plane
 
@@ -143,6 +151,8 @@ def test_a_cell_that_fails_writes_the_report(run, monkeypatch):
     good = SimpleNamespace(error_in_exec=None, error_before_exec=None, info=cell)
     bad = SimpleNamespace(error_in_exec=MemoryError("full"), error_before_exec=None, info=cell)
     events["post_run_cell"](good)
+    end = SimpleNamespace(error_in_exec=NotebookEnd("done"), error_before_exec=None, info=cell)
+    events["post_run_cell"](end)  # no failure
     assert not (run.folder / "report.html").exists()
     events["post_run_cell"](bad)
     page = (run.folder / "report.html").read_text(encoding="utf-8")

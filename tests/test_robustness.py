@@ -3,9 +3,13 @@
 The numbers are those of docs/robustness.md; the rest of its table is tested where it says.
 """
 
+import contextlib
 import errno
+import io
 import re
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -40,10 +44,10 @@ def cells(tmp_path, labels):
     return tmp_path / "cells"
 
 
-def start(folder, patch_size=32):
+def start(folder, patch_size=32, **options):
     """The first cells of a notebook."""
     folder = resolve_dataset(str(folder))
-    require_healthy(check_dataset(folder, task="instance", patch_size=patch_size))
+    require_healthy(check_dataset(folder, task="instance", patch_size=patch_size, **options))
     return load_dataset(folder, seed=42)
 
 
@@ -69,6 +73,13 @@ def test_02_misspelt_name_of_a_data_set(tmp_path, monkeypatch):
     assert "Did you mean nuclei" in refusal("nuclie")
 
 
+def test_02_folder_beside_the_notebooks(cells, monkeypatch):
+    (cells.parent / "notebooks").mkdir()
+    monkeypatch.chdir(cells.parent / "notebooks")
+    assert refusal("cells").endswith("where paths start: write '../cells'")
+    assert set(start("../cells")) == {"train", "val", "test"}
+
+
 def test_03_empty_folder(tmp_path):
     assert "holds no images in a known layout: expected are" in refusal(tmp_path)
     assert "the data have 1 error that" in refusal(tmp_path)
@@ -90,7 +101,16 @@ def test_06_colour(cells, labels):
     assert "images/0.tif: has 3 colour channels where grey is expected" in refusal(cells)
 
 
-def test_07_stacks_for_a_method_of_planes():
+def make_stacks(cells, labels):
+    for path in sorted(cells.glob("*/*.tif")):
+        image = np.stack([labels + 1 if path.parent.name == "images" else labels] * 3)
+        write_image(path, image.astype(np.uint16), overwrite=True)
+
+
+def test_07_stacks_for_a_method_of_planes(cells, labels):
+    make_stacks(cells, labels)
+    message = refusal(cells, n_dimensions=2)
+    assert "cells: 6 of 6 images are stacks (3D), and planes (2D) are expected here" in message
     stack = np.zeros((6, 80, 90))
     with pytest.raises(ValueError, match="take the part of a notebook that is for three dim"):
         show_image(None, stack)
@@ -210,3 +230,79 @@ def test_15_a_notebook_shows_one_line(tmp_path):
     assert max(text.count("\n") for text in shown[:2]) <= 3
     assert "does not exist" in errors[1][0].evalue
     assert "a cell above that was not run" in notebook.cells[2].outputs[-1].text
+
+
+# Each notebook as it stands, from its first cell on, with a wrong folder
+
+NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("[0-9][0-9]_*.ipynb"))
+WRONG = {
+    "path": "does not exist",
+    "empty": "no images in a known layout",
+    "no masks": "no mask",
+    "colour": "colour channels",
+    "stacks": "images are stacks",
+}
+# What is no fault there: 01 shows all it finds and goes on, 02 needs no labels and has a check of
+# its own for stacks, 05 takes stacks; 10 reads results, and looks at data where there are none.
+FINE = {
+    "01": ["colour", "stacks"],
+    "02": ["no masks", "stacks"],
+    "03": ["stacks"],
+    "05": ["stacks"],
+    "10": ["no masks", "colour", "stacks"],
+}
+CASES = [(k, path) for k in WRONG for path in NOTEBOOKS if k not in FINE.get(path.stem[:2], ())]
+
+
+@pytest.fixture
+def wrong(tmp_path, cells, labels, request):
+    """The folder of six images, spoilt in one way."""
+    if request.param == "path":
+        return tmp_path / "cels"
+    if request.param == "empty":
+        (tmp_path / "empty").mkdir()
+        return tmp_path / "empty"
+    if request.param == "no masks":
+        (cells / "masks").rename(tmp_path / "away")
+    if request.param == "colour":
+        for path in cells.glob("images/*.tif"):
+            colour = np.stack([labels, labels * 2, labels + 1], -1).astype(np.uint8)
+            write_image(path, colour, overwrite=True)
+    if request.param == "stacks":
+        make_stacks(cells, labels)
+    return cells
+
+
+def point_at(folder, source):
+    line = f"DATASET = {str(folder)!r}"  # by a function: re.sub would read backslashes in it
+    return re.sub('^DATASET = "[^"]*"', lambda _: line, source, flags=re.M)
+
+
+def run_until_it_fails(path, folder):
+    """Run the cells of a notebook up to its training, and return the error they end with."""
+    names = {"display": lambda *shown: None}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.source.startswith("## Train"):
+            break
+        if cell.cell_type == "code":
+            source = point_at(folder, cell.source)
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(compile(source, "<cell>", "exec"), names)
+            except Exception as error:
+                return error
+    return None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path"), CASES, indirect=["wrong"], ids=[f"{k}-{path.stem[:2]}" for k, path in CASES]
+)
+def test_each_notebook_refuses(wrong, path, request, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROSEG_PRESET", "test")
+    monkeypatch.setenv("MICROSEG_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(path.parent)
+    with plt.rc_context():
+        error = run_until_it_fails(path, wrong)
+    plt.close("all")
+    assert short_errors.explain(error) == (True, ""), error  # one message, no traceback
+    assert WRONG[request.node.callspec.params["wrong"]] in str(error)

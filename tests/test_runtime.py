@@ -117,6 +117,16 @@ def test_preset_errors_say_what_to_choose(monkeypatch):
         choose_preset(PRESETS, "sample")
 
 
+def test_changes_of_a_preset_are_told_and_checked(capsys, monkeypatch):
+    monkeypatch.delenv("MICROSEG_PRESET", raising=False)
+    preset = choose_preset(PRESETS, "sample", changes={"depth": 5})
+    assert preset == SimpleNamespace(epochs=20, depth=5)
+    assert PRESETS["sample"]["depth"] == 3
+    assert capsys.readouterr().out == "setting depth = 5 instead of 3\n"
+    with pytest.raises(ValueError, match="changes name steps, which no preset sets: .* depth"):
+        choose_preset(PRESETS, "sample", changes={"steps": 5})
+
+
 def test_timer_measures_the_block(monkeypatch):
     clock = iter([10.0, 12.5])
     monkeypatch.setattr(runtime.time, "perf_counter", lambda: next(clock))

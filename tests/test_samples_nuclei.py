@@ -6,12 +6,14 @@ import stardist.data
 from scipy.ndimage import binary_dilation, label
 
 from data_download.manifest import read_manifest, verify_dataset
-from data_download.samples import make_sample, nuclei, nuclei_3d, nuclei_sim
+from data_download.samples import make_sample, nuclei, nuclei_3d, nuclei_noisy, nuclei_sim
 from data_download.samples.nuclei import cut_between, nuclei_regions
 from data_download.samples.nuclei_sim import simulate_nuclei
 from helpers.images import read_image, read_pixel_size
 from helpers.instances import otsu_watershed, tune_otsu_watershed
 from helpers.metrics import score_dataset
+
+NOISY = ("nuclei_noisy", "nuclei_noisy_half")
 
 
 def simulate(*, seed=0, shape=(128, 128), n_nuclei=12, **options):
@@ -213,6 +215,26 @@ def test_a_sample_becomes_a_valid_data_folder(tmp_path, monkeypatch, name, modul
     assert read_image(first).dtype == np.uint16
     with pytest.raises(ValueError, match="exists"):
         make_sample(name, tmp_path / name)
+
+
+def test_half_the_noise_leaves_all_else_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(nuclei_noisy, "N_IMAGES", {"test": 1})
+    full, half = (read_sample(make_sample(name, tmp_path / name), name) for name in NOISY)
+    assert np.array_equal(full["clean"], half["clean"])
+    assert np.array_equal(full["masks"], half["masks"])
+    noise = full["images"] - full["clean"]
+    assert np.std(noise) == pytest.approx(100, rel=0.02)
+    np.testing.assert_allclose(half["images"] - half["clean"], noise / 2, atol=1e-3)
+    sigmas = [read_manifest(tmp_path / name).get("noise_sigma") for name in NOISY]
+    assert sigmas == [100, 50]
+
+
+def read_sample(folder, name):
+    """Return the one test image with its masks and clean image."""
+    return {
+        kind: read_image(folder / "test" / kind / f"{name}_test_00.tif")
+        for kind in ("images", "masks", "clean")
+    }
 
 
 def test_unknown_samples_are_refused(tmp_path):

@@ -200,6 +200,20 @@ def test_row_draws_each_kind(axes):
     assert axes[2].images[0].get_clim() == (0, 1)
 
 
+def test_titles_of_a_row_that_the_page_shrinks_are_larger_but_fit():
+    def size(n, title="four"):
+        axes = viz.image_row([(title, np.ones((8, 8)), "image")] * n)
+        axes[0].figure.canvas.draw()
+        spans = [ax.title.get_window_extent().intervalx for ax in axes]
+        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        plt.close(axes[0].figure)
+        return axes[0].title.get_fontsize()
+
+    plain = size(2)
+    assert size(8) == pytest.approx(plain * 8 * 2.2 / viz.PAGE_INCHES)
+    assert plain < size(8, "Finetune Sequential") < size(8)
+
+
 def test_image_row_makes_a_figure_with_a_scale_bar():
     panels = [("image", IMAGE, "image"), ("a", LABELS, "contours"), ("b", LABELS, "labels")]
     axes = viz.image_row(panels, pixel_size_um=1.0)

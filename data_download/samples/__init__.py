@@ -1,8 +1,9 @@
 """Built-in samples: data sets made or installed in seconds, without network.
 
-A sample is a module with `FACTS` (for the manifest) and a function that takes a seed and
-returns ``{split: [(image, mask), ...]}``; it is entered in `SAMPLES`. Where the
-image is a noisy one, the clean one can follow as a third: ``(image, mask, clean)``.
+A sample is a module with `FACTS` for the manifest (`FACTS_OF` where it makes a variant, too) and
+a function that takes a seed and returns ``{split: [(image, mask), ...]}``; it is entered in
+`SAMPLES`. Where the image is a noisy one, the clean one can follow as a third:
+``(image, mask, clean)``.
 """
 
 from importlib import import_module
@@ -15,6 +16,7 @@ SAMPLES = {
     "nuclei": ("nuclei", "nuclei_regions", "real fluorescent nuclei, one image cut in five"),
     "nuclei_sim": ("nuclei_sim", "nuclei_images", "simulated crowded nuclei, 2D"),
     "nuclei_noisy": ("nuclei_noisy", "noisy_nuclei", "simulated nuclei under strong noise"),
+    "nuclei_noisy_half": ("nuclei_noisy", "less_noisy_nuclei", "the same under half the noise"),
     "nuclei_3d": ("nuclei_3d", "nuclei_volumes", "simulated nuclei in 3D, anisotropic voxels"),
     "worms_sim": ("worms_sim", "worms_images", "simulated worms, long, bent and touching"),
     "em_sim": ("em_sim", "em_volumes", "simulated FIB-SEM volume with mitochondria"),
@@ -56,7 +58,8 @@ def make_sample(name, to, *, seed=42, overwrite=False):
         raise ValueError(f"name is {name!r}: the built-in samples are {', '.join(SAMPLES)}")
     module_name, function, _ = SAMPLES[name]
     module = import_module(f".{module_name}", __name__)
-    size = module.FACTS.get("pixel_size_um")
+    facts = getattr(module, "FACTS_OF", {}).get(name, module.FACTS)
+    size = facts.get("pixel_size_um")
     with new_folder(to, overwrite=overwrite) as folder:
         for split, pairs in getattr(module, function)(seed=seed).items():
             for number, (image, mask, *clean) in enumerate(pairs):
@@ -65,5 +68,5 @@ def make_sample(name, to, *, seed=42, overwrite=False):
                 write_labels(folder / split / "masks" / file, mask, pixel_size_um=size)
                 for reference in clean:
                     write_image(folder / split / "clean" / file, reference, pixel_size_um=size)
-        write_manifest(folder, {"name": name, "seed": seed, **module.FACTS})
+        write_manifest(folder, {"name": name, "seed": seed, **facts})
     return Path(to)

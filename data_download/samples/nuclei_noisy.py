@@ -1,11 +1,13 @@
 """Simulated nuclei under noise so strong that the eye can hardly tell them, with clean images."""
 
+from functools import partial
+
 import numpy as np
 
 from .nuclei_sim import FACTS as CLEAN_FACTS
 from .nuclei_sim import draw_splits, simulate_nuclei
 
-__all__ = ["noisy_nuclei"]
+__all__ = ["less_noisy_nuclei", "noisy_nuclei"]
 
 N_IMAGES = {"train": 24, "val": 4, "test": 8}
 SHAPE = (256, 256)
@@ -15,6 +17,13 @@ FACTS = CLEAN_FACTS | {
     "title": "Simulated fluorescent nuclei under strong noise, with the clean images",
     "source": "simulated by data_download.samples.nuclei_noisy",
     "noise_sigma": SIGMA,
+}
+FACTS_OF = {
+    "nuclei_noisy_half": FACTS
+    | {
+        "title": "Simulated fluorescent nuclei under half the noise, with the clean images",
+        "noise_sigma": SIGMA / 2,
+    }
 }
 
 
@@ -41,7 +50,24 @@ def noisy_nuclei(*, seed=42):
     return draw_splits(_draw_image, N_IMAGES, seed)
 
 
-def _draw_image(rng):
+def less_noisy_nuclei(*, seed=42):
+    """Make the sample `nuclei_noisy_half`: the images of `noisy_nuclei` with half of their noise.
+
+    Parameters
+    ----------
+    seed : int
+        With equal seeds, nuclei, light and even the pattern of the noise are those of
+        `noisy_nuclei`, so that scores differ by the strength of the noise alone.
+
+    Returns
+    -------
+    dict of str to list of (image, labels, clean)
+        As `noisy_nuclei`.
+    """
+    return draw_splits(partial(_draw_image, sigma=SIGMA / 2), N_IMAGES, seed)
+
+
+def _draw_image(rng, sigma=SIGMA):
     from helpers.noise import add_gaussian_noise
 
     _, clean, labels = simulate_nuclei(
@@ -53,4 +79,4 @@ def _draw_image(rng):
         blur=rng.uniform(1.1, 2.0),
         rng=rng,
     )
-    return add_gaussian_noise(clean, sigma=SIGMA, rng=rng), labels, clean
+    return add_gaussian_noise(clean, sigma=sigma, rng=rng), labels, clean

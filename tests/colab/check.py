@@ -1,10 +1,11 @@
-"""Run a notebook as Colab would, and see that nothing of Colab's own was changed.
+"""Run notebooks as Colab would, and see that nothing of Colab's own was changed.
 
-Usage: ``python tests/colab/check.py [NOTEBOOK] [--python 3.13] [--keep]``
+Usage: ``python tests/colab/check.py [NOTEBOOK ...] [--python 3.13] [--keep]``
 
 Builds a virtual environment of Colab's versions (``constraints.txt``) on the Python at hand,
-puts a zip of this repository where a user would upload it, runs the setup cell and the notebook
-at the preset "test", and fails if a cell fails or one of the versions moved. Linux and macOS.
+puts a zip of this repository where a user would upload it, runs the setup cell and each notebook
+(default: all) at the preset "test", and fails if a cell fails or one of the versions moved.
+All notebooks share the environment; each has an upload and results of its own. Linux and macOS.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -105,30 +107,39 @@ def run_in_colab(python: Path, notebook: Path) -> bool:
         return subprocess.run(command, cwd=content, env=environment).returncode != 0
 
 
+def check(python: Path, notebook: Path, names: list[str]) -> bool:
+    """Run one notebook, say what happened, and tell whether all was well."""
+    before, start = versions(python, names), time.perf_counter()
+    failed = run_in_colab(python, notebook)
+    after, minutes = versions(python, names), (time.perf_counter() - start) / 60
+    moved = [f"{n}: {before[n]} -> {after[n]}" for n in names if before[n] != after[n]]
+    print("versions moved: " + ", ".join(moved) if moved else "none of Colab's versions moved")
+    print(f"{notebook.name} {'failed' if failed else 'ran'} in {minutes:.1f} min", flush=True)
+    return not (failed or moved)
+
+
 def main() -> int:
-    """Build, run, compare."""
+    """Build once, then run and compare for each notebook."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebook", nargs="?", default=ROOT / "notebooks" / "04_stardist.ipynb")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     parser.add_argument("--python", default=sys.executable, help="Python to build on")
     parser.add_argument("--keep", action="store_true", help="use the environment built before")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        run_notebook(options.notebook)
+        run_notebook(options.notebooks[0])
         return 0
 
+    notebooks = options.notebooks or sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    notebooks = [path.resolve(strict=True) for path in notebooks]
     folder = ROOT / "build" / "colab"
     python = folder / "bin" / "python"
     if not (options.keep and python.exists()):
         python = build_environment(folder, options.python)
     names = [local_name(name) for name in read_constraints()]
-    before = versions(python, names)
-    failed = run_in_colab(python, Path(options.notebook).resolve())
-    after = versions(python, names)
-    moved = [f"{n}: {before[n]} -> {after[n]}" for n in names if before[n] != after[n]]
-    print("versions moved: " + ", ".join(moved) if moved else "none of Colab's versions moved")
-    print("the notebook failed" if failed else "the notebook ran")
-    return int(failed or bool(moved))
+    failed = [path.name for path in notebooks if not check(python, path, names)]
+    print(f"{len(notebooks) - len(failed)} of {len(notebooks)} notebooks passed", *failed)
+    return len(failed) > 0
 
 
 if __name__ == "__main__":
