@@ -114,7 +114,7 @@ def form_fault(line):
     """Say what keeps Colab from showing a line of the parameters as a field; None if nothing."""
     found = FORM_LINE.fullmatch(line)
     if not found or not (found["choices"] or found["options"]):
-        return "not NAME = value  # @param FORM advice"
+        return "not NAME = value  # @param FORM # advice"
     value = ast.literal_eval(found["value"])
     if found["choices"] and value not in ast.literal_eval(found["choices"]):
         return "the value is none of the choices"
@@ -248,7 +248,7 @@ def good_notebook():
     """Return a small notebook that keeps every rule."""
     figure = new_output("display_data", {"image/png": "iVBOR"})
     parameters = """\
-DATASET = "nuclei"  # @param {type:"string"} a sample, or the path of your folder
+DATASET = "nuclei"  # @param {type:"string"} # a sample, or the path of your folder
 PRESET = "sample"  # @param ["sample", "paper"]
 SEED = 1  # @param {type:"integer"}
 RUN_NAME = ""  # @param {type:"string"}"""

@@ -297,3 +297,11 @@ def test_data_are_linked_and_not_copied(tmp_path, monkeypatch):
     assert (tmp_path / "study" / "samples" / "mine").resolve() == folder
     link_data.main("own", tmp_path / "study")
     assert [p.name for p in (tmp_path / "study").iterdir()] == ["samples"]
+
+
+def test_jobs_keep_their_figures():
+    text = (ROOT / "workflow" / "Snakefile").read_text(encoding="utf-8")
+    shells = text.split("shell:")[1:]
+    papermill = [shell for shell in shells if "papermill" in shell]
+    # a backend from the environment would replace the one that puts figures into notebooks
+    assert len(papermill) == 2 and all("unset MPLBACKEND" in shell for shell in papermill)
