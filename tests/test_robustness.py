@@ -247,7 +247,6 @@ WRONG = {
 FINE = {
     "01": ["colour", "stacks"],
     "02": ["no masks", "stacks"],
-    "03": ["stacks"],
     "05": ["stacks"],
     "10": ["no masks", "colour", "stacks"],
 }

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -113,19 +114,25 @@ def load_study(name_or_path: str | Path, *, notebooks: Path = NOTEBOOKS) -> Stud
 
 def notebook_parameters(notebook: str, *, notebooks: Path = NOTEBOOKS) -> list[str]:
     """Return the names that the cell tagged `parameters` of a notebook sets."""
-    source = json.loads((notebooks / f"{notebook}.ipynb").read_text(encoding="utf-8"))
-    cells = [c for c in source["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    cells = json.loads(_read(notebooks / f"{notebook}.ipynb"))["cells"]
+    cells = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     return re.findall(r"^([A-Za-z_]\w*) = ", "".join(cells[0]["source"]), flags=re.M)
 
 
 def datasets_of(job: Job, *, notebooks: Path = NOTEBOOKS) -> list[str]:
     """Return the data sets that a job reads: by its parameters, and fixed in the notebook."""
-    text = (notebooks / f"{job.notebook}.ipynb").read_text(encoding="utf-8")
+    text = _read(notebooks / f"{job.notebook}.ipynb")
     fixed = re.findall(r'resolve_dataset\(\\"(\w+)\\"\)', text)
     default = re.search(r'"DATASET = \\"([^"\\]+)\\"', text)
     given = job.parameters.get("DATASET") or (default and default[1])
     named = [given, *job.parameters.get("TRAIN_ALSO", ()), *fixed]
     return list(dict.fromkeys(str(name) for name in named if name and name != "all"))
+
+
+@cache
+def _read(path: Path) -> str:
+    """Return the text of a notebook, which hundreds of jobs ask for."""
+    return path.read_text(encoding="utf-8")
 
 
 def _find(name_or_path: str | Path) -> Path:
