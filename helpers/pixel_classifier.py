@@ -37,7 +37,8 @@ def filter_features(image: np.ndarray, sigmas: Sequence[float] = SIGMAS) -> np.n
     features = []
     for sigma in sigmas:
         smooth = ndimage.gaussian_filter(image, sigma)
-        slopes = np.gradient(smooth)
+        deep = [axis for axis, size in enumerate(image.shape) if size > 1]
+        slopes = [np.gradient(smooth, axis=axis) for axis in deep]  # none across a single slice
         edge = np.sqrt(sum(slope**2 for slope in slopes))
         features += [smooth, sigma * edge, sigma**2 * ndimage.laplace(smooth)]
     return np.stack(features, axis=-1)

@@ -29,6 +29,11 @@ def texture(seed):
     return np.where(mask, 3.0, 0.5) * rng.normal(size=mask.shape), mask
 
 
+def test_a_single_slice_has_the_features_of_its_image():
+    image = np.random.default_rng(0).random((9, 11), dtype=np.float32)
+    np.testing.assert_allclose(filter_features(image[None])[0], filter_features(image), atol=1e-5)
+
+
 def test_texture_is_learned_and_found_in_another_image():
     classify = fit_pixel_classifier(*[[part] for part in texture(0)], n_pixels=500)
     image, mask = texture(1)
