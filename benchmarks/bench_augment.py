@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from helpers.augment_pipelines import DEFAULT, PUBLISHED, augment_many
+from helpers.augment.pipelines import DEFAULT, PUBLISHED, augment_many
 
 
 def make_field(*, shape: tuple = (1078, 1278), pitch: int = 64, seed: int = 0) -> tuple:

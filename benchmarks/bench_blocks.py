@@ -20,9 +20,9 @@ import numpy as np
 import zarr
 from distributed import LocalCluster
 
-from helpers.blocks import count_windows, load_network, open_array, predict_blocks
 from helpers.saving import example_input, save_model
 from helpers.tiles import predict_tiled
+from helpers.tiles.blocks import count_windows, load_network, open_array, predict_blocks
 from helpers.unets import build_unet
 
 SHAPE, BLOCK, TILE, OVERLAP = (4096, 4096), (1024, 1024), (256, 256), 32

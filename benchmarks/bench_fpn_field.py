@@ -13,8 +13,8 @@ from time import perf_counter
 import numpy as np
 
 from helpers.fpn import FpnNetworks, build_networks, fpn_targets
-from helpers.fpn_field import predict_field
-from helpers.seeded_watershed import seeded_watershed
+from helpers.fpn.field import predict_field
+from helpers.fpn.watershed import seeded_watershed
 
 SHAPE = (2158, 2558)
 

@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from helpers import blindspot, denoise
+from helpers import denoise
+from helpers.denoise import blindspot, noise2void
 
 BATCH, PATCH, STEPS = 16, 64, 30
 
@@ -66,7 +67,7 @@ def time_training(images: np.ndarray) -> None:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = denoise.make_denoiser(list(images), folder, depth=3, filters=16)
-            denoise._compile(model, 4e-4)
+            noise2void._compile(model, 4e-4)
             if stock:
                 batches = iter(stock_batches((images - images.mean()) / images.std()))
             else:

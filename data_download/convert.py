@@ -164,7 +164,7 @@ def write_items(items, folder, entry, seed):
 
 
 def _add_noise(image, split, seed, *, sigma=0, splits=()):
-    from helpers.noise import add_gaussian_noise
+    from helpers.denoise.noise import add_gaussian_noise
 
     if split not in splits:
         return image

@@ -119,7 +119,7 @@ def _read(items, entry, index):
 
 
 def _load_patch(read, index, box):
-    from helpers.repair import relabel
+    from helpers.doctor.repair import relabel
 
     image, labels = read(index)
     return image[box], relabel(labels[box])

@@ -78,7 +78,7 @@ def run_predict(arguments) -> int:
     """Predict a folder."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # the line of the image says it
-    from helpers.predict_folder import predict_folder
+    from helpers.predict.folder import predict_folder
 
     options = {"tta": arguments.tta, "resume": arguments.resume, "show": _show}
     outcomes = predict_folder(arguments.model, arguments.folder, arguments.out, **options)
@@ -91,7 +91,7 @@ def run_export(arguments) -> int:
     """Export label images, or a model."""
     if arguments.to == "bioimageio":
         return run_zoo(arguments)
-    from helpers.export_folder import export_folder
+    from helpers.export.folder import export_folder
 
     size = _parse_pixel_size(arguments.pixel_size)
     options = {"images": arguments.images, "overwrite": arguments.overwrite, "show": _show}
@@ -108,7 +108,7 @@ def run_zoo(arguments) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pathlib import Path
 
-    from helpers.export_zoo import write_zoo_package
+    from helpers.export.zoo import write_zoo_package
 
     if not arguments.author:
         raise ValueError("--author is missing: the zoo names who made a model")
@@ -133,7 +133,7 @@ def _parse_pixel_size(text: str | None) -> tuple[float, ...] | None:
 
 def run_masks(arguments) -> int:
     """Turn drawings into label images."""
-    from helpers.masks_folder import make_masks
+    from helpers.annotations.masks_folder import make_masks
 
     options = {"overwrite": arguments.overwrite, "show": _show}
     written = make_masks(arguments.drawings, arguments.images, arguments.out, **options)
@@ -143,12 +143,12 @@ def run_masks(arguments) -> int:
 
 def run_report(arguments) -> int:
     """Write the report of a run."""
-    from helpers.report import write_report
+    from helpers.report.page import write_report
 
     page = write_report(arguments.run_folder)
     print(page)
     if arguments.pdf:
-        from helpers.report_pdf import write_pdf
+        from helpers.report.pdf import write_pdf
 
         print(write_pdf(page))
     return 0

@@ -29,7 +29,7 @@ def split_folds(
         Number of folds, at least 2.
     groups : dict or callable, optional
         The source of each name, as in :func:`helpers.splits.split_by_source`; for overlapping
-        scans :func:`helpers.overlaps.group_overlaps`. By default each image is its own.
+        scans :func:`helpers.afm.overlaps.group_overlaps`. By default each image is its own.
     seed : int
         Same seed, same names, same result, in whatever order the names come.
 

@@ -201,7 +201,7 @@ def tune_otsu_watershed(
         If there are no images, no labelled objects to derive a grid from, or images and
         labels do not fit together.
     """
-    from helpers.metrics import score_dataset
+    from helpers.metrics.datasets import score_dataset
 
     grid = _propose_grid(labels, spacing) if grid is None else dict(grid)
     grid["spacing"] = [spacing]

@@ -256,7 +256,7 @@ def cut_patches(
         If images and masks do not fit, or an image is smaller than a patch (all are, with
         `skip_small`).
     """
-    from helpers.repair import relabel
+    from helpers.doctor.repair import relabel
 
     _check_pairs(images, masks)
     patches, labels, source = [], [], []

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.device import device_report, git_state, package_versions, project_version
-from helpers.report import report_failures
+from helpers.report.page import report_failures
 from helpers.storage import read_json, to_json, write_json, write_whole
 
 __all__ = [
@@ -185,8 +185,8 @@ class Run:
         Parameters
         ----------
         method, model, **options
-            As in :func:`helpers.predictors.save_predictor`: a name of
-            :data:`helpers.predictor_methods.METHODS`, the Keras network, and settings such as
+            As in :func:`helpers.predict.predictors.save_predictor`: a name of
+            :data:`helpers.predict.methods.METHODS`, the Keras network, and settings such as
             ``threshold=0.4`` or ``normalizer=normalize``.
         part
             Folder inside of the run, such as ``"3d"``, that has this model: to predict with it
@@ -200,7 +200,7 @@ class Run:
         pathlib.Path
             ``model/predictor.json``.
         """
-        from helpers.predictors import describe_images, save_predictor
+        from helpers.predict.predictors import describe_images, save_predictor
 
         if split is not None:
             images = split.images[:4]
@@ -210,7 +210,7 @@ class Run:
 
     def _report(self) -> None:
         """Write ``report.html``; whatever goes wrong in it must not cost a finished run."""
-        from helpers.report import write_report
+        from helpers.report.page import write_report
 
         try:
             write_report(self.folder)
@@ -219,7 +219,7 @@ class Run:
 
     def _complete(self) -> None:
         """Note what prediction needs of a model saved by its own package; a run stays a run."""
-        from helpers.predictor_records import complete_record
+        from helpers.predict.records import complete_record
 
         try:
             complete_record(self.folder, self.data_folder)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.targets import three_class_target
-from helpers.training import count_images, shorten_batch_norm_memory
-from helpers.turns import turns
+from helpers.tiles.orientations import turns
+from helpers.training.loop import count_images, shorten_batch_norm_memory
 
 if TYPE_CHECKING:
     import keras
@@ -313,7 +313,7 @@ def _score_thresholds(inside, labels, thresholds) -> list[float]:
 
 
 def _mean_ap(labels, found) -> float:
-    from helpers.metrics import score_dataset
+    from helpers.metrics.datasets import score_dataset
 
     return float(score_dataset(labels, found, thresholds=[0.5]).mean["ap_50"])
 

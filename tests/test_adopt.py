@@ -4,10 +4,10 @@ import pytest
 import tifffile
 from test_rescore import HALF, TRUE, make_data, make_run, project  # noqa: F401
 
-from helpers.adopt import add_baselines, adopt_labels, run_baseline
 from helpers.datasets import load_dataset
+from helpers.evaluation.adopt import add_baselines, adopt_labels, run_baseline
+from helpers.evaluation.rescore import score_run, score_runs
 from helpers.images import write_labels
-from helpers.rescore import score_run, score_runs
 from helpers.runs import find_runs, open_run
 
 

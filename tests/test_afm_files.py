@@ -5,8 +5,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from helpers import afm_files
-from helpers.afm_files import convert_afm_folder, read_afm
+from helpers.afm import files as afm_files
+from helpers.afm.files import convert_afm_folder, read_afm
 from helpers.images import read_image, read_pixel_size
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers.augment_afm import (
+from helpers.augment.afm import (
     add_scan_lines,
     add_tilt,
     augment_map,

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from helpers.augment_em import (
+from helpers.augment.bend import bend_tissue, bending_field
+from helpers.augment.em import (
     augment_em,
     blur_focus,
     hide_sections,
     misalign_sections,
 )
-from helpers.bend import bend_tissue, bending_field
 
 
 def rng(seed=0):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from helpers.augment_imgaug import GROUPS
-from helpers.augment_patches import cut_patch, find_cut_objects, fit_scales, measure_extents
-from helpers.augment_pipelines import (
+from helpers.augment.patches import cut_patch, find_cut_objects, fit_scales, measure_extents
+from helpers.augment.pipelines import (
     ALL_GROUPS,
     DEFAULT,
     PUBLISHED,
@@ -22,6 +21,7 @@ from helpers.augment_pipelines import (
     separate_pieces,
     to_uint8,
 )
+from helpers.augment.with_imgaug import GROUPS
 from helpers.normalise import Normalizer
 
 with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from helpers.blindspot import blind_spot_batches, choose_pixels, draw_patches, mask_pixels
+from helpers.denoise.blindspot import blind_spot_batches, choose_pixels, draw_patches, mask_pixels
 
 
 def rng(seed=0):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from helpers.blocks import count_windows, load_network, open_array, predict_blocks
 from helpers.normalise import Normalizer
 from helpers.tiles import plan_windows, predict_tiled, turns
+from helpers.tiles.blocks import count_windows, load_network, open_array, predict_blocks
 
 da = pytest.importorskip("dask.array")
 zarr = pytest.importorskip("zarr")
@@ -115,7 +115,7 @@ def test_flat_networks_predict_volumes_slice_by_slice(folder):
 def test_run_folders_of_masks_bring_their_normaliser(tmp_path):
     import keras
 
-    from helpers.predictors import save_predictor
+    from helpers.predict.predictors import save_predictor
     from helpers.unets import build_unet
 
     keras.utils.set_random_seed(0)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers.comparison import (
+from helpers.evaluation.comparison import (
     Difference,
     compare_with,
     explain_unfair,
@@ -14,8 +14,8 @@ from helpers.comparison import (
     paired_difference,
     score_interval,
 )
+from helpers.evaluation.rescore import RunScores
 from helpers.metrics import score_dataset, score_mask_dataset
-from helpers.rescore import RunScores
 
 TRUE = np.repeat(np.arange(11), 4).reshape(1, -1)  # ten objects of four pixels
 

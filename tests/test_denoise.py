@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers import denoise, denoise_checks, denoise_filters
-from helpers.noise import add_gaussian_noise, add_shared_noise
+from helpers import denoise
+from helpers.denoise import checks as denoise_checks, filters as denoise_filters
+from helpers.denoise.noise import add_gaussian_noise, add_shared_noise
 
 
 def discs(n, size=48, seed=0):

@@ -6,7 +6,7 @@ import pytest
 from data_download import read_manifest, resolve_dataset
 from helpers import denoise
 from helpers.datasets import load_dataset
-from helpers.denoise_data import load_noisy, save_denoised
+from helpers.denoise.data import load_noisy, save_denoised
 from helpers.images import write_image, write_labels
 
 

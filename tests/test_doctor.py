@@ -10,8 +10,8 @@ from PIL import Image
 from scipy import ndimage as ndi
 
 from helpers.doctor import check_dataset, require_healthy
+from helpers.doctor.repair import fix_labels, labels_from_mask, split_pieces
 from helpers.images import read_image, read_labels, write_image, write_labels
-from helpers.repair import fix_labels, labels_from_mask, split_pieces
 
 SIDE = 96
 TRAIN, VAL, TEST = (

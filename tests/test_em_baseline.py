@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from helpers.em_baseline import find_dark_bodies, multi_otsu_mask, tune_dark_bodies
+from helpers.em.baseline import find_dark_bodies, multi_otsu_mask, tune_dark_bodies
 from helpers.metrics import score_masks
 
 

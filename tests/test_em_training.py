@@ -8,14 +8,15 @@ from scipy.ndimage import uniform_filter
 
 keras = pytest.importorskip("keras")
 
-from helpers.augment_em import augment_em  # noqa: E402
-from helpers.coarse import run_coarser  # noqa: E402
-from helpers.em_published import (  # noqa: E402
+from helpers.augment.em import augment_em  # noqa: E402
+from helpers.augment.sampling import patch_batches, supervised_batches  # noqa: E402
+from helpers.em.coarse import run_coarser  # noqa: E402
+from helpers.em.published import (  # noqa: E402
     augment_as_published,
     oztel_batches,
     train_as_published,
 )
-from helpers.em_training import (  # noqa: E402
+from helpers.em.training import (  # noqa: E402
     MaskIoU,
     choose_options,
     compile_network,
@@ -26,7 +27,6 @@ from helpers.em_training import (  # noqa: E402
 )
 from helpers.metrics import score_masks  # noqa: E402
 from helpers.normalise import Normalizer  # noqa: E402
-from helpers.sampling import patch_batches, supervised_batches  # noqa: E402
 from helpers.unets import build_unet, input_divisor, output_strides  # noqa: E402
 
 TINY = {"filters": 4, "depth": 1, "normalization": "batch", "dropout": 0.0}
@@ -212,7 +212,7 @@ def test_published_learning_rate_falls_at_its_epochs():
 
 
 def test_soft_jaccard_is_worked_out_by_hand():
-    from helpers.em_published import LOSSES
+    from helpers.em.published import LOSSES
     from helpers.losses import make_loss
 
     name, options = LOSSES["soft Jaccard of the foreground"]

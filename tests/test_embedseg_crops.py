@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from helpers.embedseg.batches import crop_batches
 from helpers.embedseg.crops import CropSource, suggest_crop_size, suggest_space
 from helpers.embedseg.medoids import find_centers, mark_centers
-from helpers.turns import turns
+from helpers.tiles.orientations import turns
 
 
 def draw_blobs(*, seed=0, shape=(48, 56), n=6):

@@ -7,7 +7,7 @@ from helpers.embedseg.predict import predict_embedseg, predict_raw, restore_raw
 from helpers.embedseg.sliced import predict_sliced, sliced_space
 from helpers.embedseg.space import EmbeddingSpace
 from helpers.embedseg.thresholds import EmbedAP, smallest_object, tune_embedseg_thresholds
-from helpers.turns import turns
+from helpers.tiles.orientations import turns
 
 SPACES = {2: EmbeddingSpace((1, 1), reach=60, radius=2), 3: EmbeddingSpace((2, 1, 1), reach=60)}
 

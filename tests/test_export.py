@@ -9,9 +9,9 @@ from roifile import roiread
 
 from helpers.annotations import read_geojson, read_imagej_rois
 from helpers.export import outline_objects, trace_pieces, write_imagej_rois
-from helpers.export_folder import export_folder
-from helpers.export_geojson import write_geojson
-from helpers.export_table import measure_labels
+from helpers.export.folder import export_folder
+from helpers.export.geojson import write_geojson
+from helpers.export.table import measure_labels
 from helpers.images import read_image, read_labels, read_pixel_size, write_image, write_labels
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from helpers.__main__ import main
-from helpers.export_zoo import write_zoo_package
+from helpers.export.zoo import write_zoo_package
 from helpers.normalise import Normalizer
-from helpers.predictors import save_predictor
+from helpers.predict.predictors import save_predictor
 
 if find_spec("bioimageio.core") is None:  # importing it here would set another backend
     pytest.skip("bioimageio.core is not installed", allow_module_level=True)
@@ -99,7 +99,7 @@ def test_mask_rcnn_gives_its_detections(tmp_path):
 def test_rays_that_the_format_does_not_know_are_named():
     from types import SimpleNamespace
 
-    from helpers.zoo_networks import _stars_to_labels
+    from helpers.export.zoo_networks import _stars_to_labels
 
     config = SimpleNamespace(
         n_rays=8, grid=(1, 2, 2), n_dim=3, rays_json={"name": "Rays_Tetra", "kwargs": {}}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import helpers.fpn as fpn_module
-from helpers.augment_pipelines import Patches, to_uint8
+import helpers.fpn.networks as fpn_module
+from helpers.augment.pipelines import Patches, to_uint8
 from helpers.fpn import (
     BACKBONES,
     LIGHT_BACKBONES,
@@ -20,15 +20,15 @@ from helpers.fpn import (
     set_encoder_trainable,
     train_fpn,
 )
+from helpers.fpn.watershed_rule import WatershedRule
 from helpers.normalise import Normalizer
 from helpers.targets import border_ridge, normalized_distance
-from helpers.watershed_rule import WatershedRule
 
 keras = pytest.importorskip("keras")
 sm = pytest.importorskip("segmentation_models")
 
-from helpers.fpn_layers import AddAxes, GrowLinear, ScaledSum, SliceChannels, mend_layers  # noqa: E402
-from helpers.fpn_loss import LOSSES, MapLoss, ValidationLoss, choose_loss, make_loss  # noqa: E402
+from helpers.fpn.layers import AddAxes, GrowLinear, ScaledSum, SliceChannels, mend_layers  # noqa: E402
+from helpers.fpn.loss import LOSSES, MapLoss, ValidationLoss, choose_loss, make_loss  # noqa: E402
 
 FAST = {"filters": 16}
 
@@ -501,7 +501,7 @@ def test_networks_need_a_batch(tiny):
 
 
 def test_networks_segment_a_field():
-    from helpers.fpn_field import predict_field, segment_field
+    from helpers.fpn.field import predict_field, segment_field
 
     networks = FpnNetworks({"distance_border": make_tiny(maps=2)})
     field = np.random.default_rng(0).integers(0, 60_000, (70, 90)).astype(np.uint16)

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from helpers.fpn_field import predict_field, segment_field
+from helpers.fpn.field import predict_field, segment_field
 from helpers.metrics import score_instances
 from helpers.normalise import Normalizer
 from helpers.targets import border_ridge, normalized_distance

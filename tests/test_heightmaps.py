@@ -3,16 +3,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from data_download.samples.afm_sim import simulate_map
-from helpers.height_measures import measure_cells, summarise_map
-from helpers.height_threshold import threshold_heights, tune_threshold
-from helpers.heightmaps import (
+from helpers.afm.heightmaps import (
     flatten_map,
     glass_noise,
     level_lines,
     remove_spikes,
     scale_heights,
 )
-from helpers.metrics_pixels import score_masks
+from helpers.afm.measures import measure_cells, summarise_map
+from helpers.afm.threshold import threshold_heights, tune_threshold
+from helpers.metrics.pixels import score_masks
 
 
 def bowl(size=80, rise=40):

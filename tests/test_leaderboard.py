@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers.leaderboard import found_by_size, leaderboard, per_image_table
+from helpers.evaluation.leaderboard import found_by_size, leaderboard, per_image_table
+from helpers.evaluation.rescore import Case, RunScores
 from helpers.metrics import score_dataset, score_mask_dataset
-from helpers.rescore import Case, RunScores
 
 TRUE = np.repeat(np.arange(11), 4).reshape(1, -1)  # ten objects of four pixels
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.mask_volume import (
+from helpers.em.mask_volume import (
     choose_threshold,
     drop_small,
     measure_objects,

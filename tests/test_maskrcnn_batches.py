@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers.augment_pipelines import Patches
+from helpers.augment.pipelines import Patches
 from helpers.maskrcnn.anchors import measure_boxes
 from helpers.maskrcnn.batches import detection_batches, object_table
 

@@ -150,7 +150,7 @@ def test_best_weights_of_all_stages_win(tmp_path, monkeypatch):
     """Train nothing, but note what is loaded: the second of three stages is the best."""
     import pandas as pd
 
-    import helpers.training
+    from helpers.training import loop
 
     scores, asked, loaded = iter([0.3, 0.9, 0.5]), [], []
 
@@ -158,9 +158,9 @@ def test_best_weights_of_all_stages_win(tmp_path, monkeypatch):
         asked.append((folder.name, epochs, options["learning_rate_schedule"], batches(0)))
         return pd.DataFrame({"epoch": range(1, epochs + 1), "val_ap": next(scores)})
 
-    monkeypatch.setattr(helpers.training, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
     load = "load_best_weights"
-    monkeypatch.setattr(helpers.training, load, lambda model, where: loaded.append(where.name))
+    monkeypatch.setattr(loop, load, lambda model, where: loaded.append(where.name))
     stages = [Stage(2, 1e-3, "heads"), Stage(1, 1e-3), Stage(3, 1e-4, schedule=None)]
     history = train_stages(
         MaskRCNN(SMALL), lambda epoch: epoch, folder=tmp_path, stages=stages, steps_per_epoch=1

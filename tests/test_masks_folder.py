@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from helpers.__main__ import main
+from helpers.annotations.masks_folder import make_masks
 from helpers.export import write_imagej_rois
-from helpers.export_geojson import write_geojson
+from helpers.export.geojson import write_geojson
 from helpers.images import read_labels, read_pixel_size, write_image, write_labels
-from helpers.masks_folder import make_masks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.metrics import score_dataset
-from helpers.metrics_merges import ERROR_KINDS, error_percent
+from helpers.metrics.merges import ERROR_KINDS, error_percent
 
 
 def draw(*rectangles):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import binary_dilation
 
-from helpers.metrics_outlines import (
+from helpers.metrics.outlines import (
     boundary_f1,
     score_outlines,
     skeleton_recall,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers.noise import add_gaussian_noise, estimate_noise
+from helpers.denoise.noise import add_gaussian_noise, estimate_noise
 
 
 def test_noise_has_the_sigma_asked_for_and_no_bias():

@@ -3,12 +3,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from data_download.samples.afm_sim import afm_maps, simulate_map
+from helpers.afm.overlaps import find_overlaps, group_overlaps, make_relief
 from helpers.doctor import check_dataset
-from helpers.doctor_findings import NOTE, WARNING
-from helpers.doctor_overlaps import check_overlaps
+from helpers.doctor.findings import NOTE, WARNING
+from helpers.doctor.scans import check_overlaps
 from helpers.folds import split_folds
 from helpers.images import write_image, write_labels
-from helpers.overlaps import find_overlaps, group_overlaps, make_relief
 
 
 def scan(field, y, x, rng, size=160):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from helpers import panel, predictor_methods
 from helpers.images import write_image, write_labels
-from helpers.panel import browse_predictions, explore_thresholds
-from helpers.panel_parts import change_settings, draw_objects, find_knobs, list_predictions
-from helpers.predictors import Predictor
+from helpers.panel import browse_predictions, explore_thresholds, widgets as panel
+from helpers.panel.parts import change_settings, draw_objects, find_knobs, list_predictions
+from helpers.predict import methods as predictor_methods
+from helpers.predict.predictors import Predictor
 from helpers.runs import open_run
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from helpers.mask_volume import choose_threshold
-from helpers.pixel_classifier import filter_features, fit_pixel_classifier
+from helpers.em.mask_volume import choose_threshold
+from helpers.em.pixel_classifier import filter_features, fit_pixel_classifier
 
 
 def test_features_of_a_ramp_are_known():

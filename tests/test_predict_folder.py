@@ -10,11 +10,15 @@ import pytest
 import tifffile
 from PIL import Image
 
-from helpers import predict_checks, predict_folder, predictor_methods
 from helpers.__main__ import main
 from helpers.images import read_image, read_labels, read_pixel_size, write_image
-from helpers.predict_folder import FACTS, TABLE
-from helpers.predictors import Predictor
+from helpers.predict import (
+    checks as predict_checks,
+    folder as predict_folder,
+    methods as predictor_methods,
+)
+from helpers.predict.folder import FACTS, TABLE
+from helpers.predict.predictors import Predictor
 
 
 def threshold_labels(model, image, settings):

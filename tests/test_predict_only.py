@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from helpers import predict_only as module
-from helpers import predictor_methods
 from helpers.images import read_labels, write_image
-from helpers.predict_only import predict_only, show_predictions
-from helpers.predictors import Predictor
+from helpers.predict import methods as predictor_methods, notebook as module
+from helpers.predict.notebook import predict_only, show_predictions
+from helpers.predict.predictors import Predictor
 from helpers.short_errors import NotebookEnd, shorten_errors, stop_here
 
 

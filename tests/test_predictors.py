@@ -10,7 +10,7 @@ import pytest
 
 from helpers.images import write_image, write_labels
 from helpers.normalise import Normalizer
-from helpers.predictors import describe_images, load_predictor, save_predictor
+from helpers.predict.predictors import describe_images, load_predictor, save_predictor
 from helpers.runs import Run, open_run
 from helpers.saving import load_model, save_model
 
@@ -35,8 +35,8 @@ def small_unet():
 
 
 def test_em_unet(small_unet, image, tmp_path):
-    from helpers.em_training import predict_foreground
-    from helpers.mask_volume import median_filter_z, split_touching
+    from helpers.em.mask_volume import median_filter_z, split_touching
+    from helpers.em.training import predict_foreground
 
     volume = np.stack([image, image * 1.1, image * 0.9])
     normalize = Normalizer("percentile")
@@ -57,7 +57,7 @@ def test_em_unet(small_unet, image, tmp_path):
 def test_afm_unet(small_unet, image, tmp_path):
     from skimage.measure import label
 
-    from helpers import heightmaps
+    from helpers.afm import heightmaps
     from helpers.tiles import predict_tiled
 
     height = heightmaps.remove_spikes(heightmaps.flatten_map(image).height)
@@ -179,8 +179,8 @@ def test_embedseg(image, tmp_path):
 def test_fpn(image, tmp_path):
     keras = pytest.importorskip("keras")
     from helpers.fpn import FpnNetworks
-    from helpers.fpn_field import segment_field
-    from helpers.watershed_rule import WatershedRule
+    from helpers.fpn.field import segment_field
+    from helpers.fpn.watershed_rule import WatershedRule
 
     x = keras.Input((None, None, 1))
     y = keras.layers.Conv2D(2, 3, padding="same", activation="sigmoid")(x)
@@ -195,9 +195,9 @@ def test_fpn(image, tmp_path):
 
 def test_networks_of_three_dimensions_lie_in_a_part_of_the_run(image, tmp_path):
     keras = pytest.importorskip("keras")
-    from helpers.em_training import predict_foreground
-    from helpers.mask_volume import split_touching
-    from helpers.predict_folder import predict_folder
+    from helpers.em.mask_volume import split_touching
+    from helpers.em.training import predict_foreground
+    from helpers.predict.folder import predict_folder
     from helpers.unets import build_unet
 
     keras.utils.set_random_seed(1)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from skimage.segmentation import relabel_sequential
 
-from helpers.repair import fix_labels, labels_from_colours, labels_from_mask, relabel, split_pieces
+from helpers.doctor.repair import (
+    fix_labels,
+    labels_from_colours,
+    labels_from_mask,
+    relabel,
+    split_pieces,
+)
 
 PIECES = np.array(
     [

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import report
 from helpers.__main__ import main
 from helpers.images import write_image, write_labels
-from helpers.report import report_failures, write_report
-from helpers.report_text import CITATIONS, WHAT, describe_method, find_kind
+from helpers.report import page, report_failures, write_report
+from helpers.report.text import CITATIONS, WHAT, describe_method, find_kind
 from helpers.runs import Run, open_run
 from helpers.short_errors import NotebookEnd
 
@@ -102,7 +101,7 @@ def test_one_image_is_one_image(run):
 
 
 def test_volumes_and_masks_and_large_images(run):
-    from helpers.report_figures import MAX_SIDE, _one_plane
+    from helpers.report.figures import MAX_SIDE, _one_plane
 
     true = np.zeros((3, 700, 900), np.int32)
     true[1, 600:650, 800:860] = 1
@@ -134,7 +133,7 @@ def test_a_report_that_fails_costs_no_run(run, monkeypatch, capsys):
     def fail(folder):
         raise KeyError("x")
 
-    monkeypatch.setattr(report, "write_report", fail)
+    monkeypatch.setattr(page, "write_report", fail)
     finish(run)
     assert "no report was written: KeyError" in capsys.readouterr().out
     assert Run(run.folder).summary["n_test"] == 3
@@ -164,7 +163,7 @@ def test_a_cell_that_fails_writes_the_report(run, monkeypatch):
 
 
 def test_every_method_has_words_and_papers():
-    from helpers.predictor_methods import METHODS
+    from helpers.predict.methods import METHODS
 
     assert set(CITATIONS) == set(WHAT) == set(METHODS)
     names = "n2v unet_baseline_4_seed1 stardist em_unet fpn_watershed afm_unet embedseg".split()

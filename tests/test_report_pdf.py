@@ -5,9 +5,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from helpers import report_pdf
 from helpers.__main__ import main
-from helpers.report_pdf import find_browser, write_pdf
+from helpers.report import pdf as report_pdf
+from helpers.report.pdf import find_browser, write_pdf
 
 PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body><h1>Fifty nuclei</h1></body></html>"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from data_download import fingerprint
+from helpers.evaluation.rescore import check_run, find_test_pairs, run_pairs, score_run, score_runs
 from helpers.images import write_image, write_labels
-from helpers.rescore import check_run, find_test_pairs, run_pairs, score_run, score_runs
 from helpers.runs import open_run
 
 TRUE = np.zeros((10, 12), np.int32)

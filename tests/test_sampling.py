@@ -5,7 +5,12 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from helpers.sampling import PatchSampler, drop_cut_objects, patch_batches, supervised_batches
+from helpers.augment.sampling import (
+    PatchSampler,
+    drop_cut_objects,
+    patch_batches,
+    supervised_batches,
+)
 
 
 def corner_mask(shape=(40, 40)):

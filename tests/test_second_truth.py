@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from helpers.evaluation.rescore import score_run
+from helpers.evaluation.second_truth import correct_proposal, score_by_both
 from helpers.images import write_image, write_labels
-from helpers.rescore import score_run
 from helpers.runs import open_run
-from helpers.second_truth import correct_proposal, score_by_both
 
 TRUE = np.zeros((10, 12), np.int32)
 TRUE[1:5, 1:5], TRUE[6:9, 6:11] = 1, 2

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.metrics import score_instances
-from helpers.seeded_watershed import (
+from helpers.fpn.watershed import (
     DEMO_RULE,
     PUBLISHED_RULE,
     WatershedRule,
@@ -14,8 +13,9 @@ from helpers.seeded_watershed import (
     seeded_watershed,
     segment_maps,
 )
+from helpers.fpn.watershed_tuning import tune_seeded_watershed
+from helpers.metrics import score_instances
 from helpers.targets import border_ridge, normalized_distance
-from helpers.watershed_tuning import tune_seeded_watershed
 
 SIZES = {"large": (2400, 640), "medium": (540, 300), "small": (310, 240)}  # area, side of scene
 

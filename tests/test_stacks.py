@@ -6,7 +6,7 @@ import tifffile
 
 from helpers.datasets import Split
 from helpers.doctor import require_healthy
-from helpers.stacks import check_stacks, cut_slices, join_slices, load_stacks
+from helpers.em.stacks import check_stacks, cut_slices, join_slices, load_stacks
 
 
 def make_split(names, shape=(8, 9), **options):

@@ -22,7 +22,7 @@ from helpers.training import (
     shorten_batch_norm_memory,
     training_callbacks,
 )
-from helpers.training_state import TrainingFiles, best_row
+from helpers.training.state import TrainingFiles, best_row
 
 keras = pytest.importorskip("keras")
 
@@ -284,7 +284,7 @@ def test_best_row_ignores_nan():
 
 
 def test_progress_prints_at_most_ten_lines(capsys):
-    from helpers.progress import Progress
+    from helpers.training.progress import Progress
 
     progress = Progress(35)
     for epoch in range(1, 36):
@@ -297,7 +297,7 @@ def test_progress_prints_at_most_ten_lines(capsys):
 def test_progress_in_a_notebook_is_one_output():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     code = (
-        "from helpers.progress import Progress\n"
+        "from helpers.training.progress import Progress\n"
         "progress = Progress(35)\n"
         "for epoch in range(1, 35): progress.show(epoch, f'epoch {epoch}')"
     )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.transfer import freeze_body, unfreeze_body
+from helpers.training.transfer import freeze_body, unfreeze_body
 from helpers.unets import build_unet
 
 

@@ -210,7 +210,7 @@ def test_titles_of_a_row_that_the_page_shrinks_are_larger_but_fit():
         return axes[0].title.get_fontsize()
 
     plain = size(2)
-    assert size(8) == pytest.approx(plain * 8 * 2.2 / viz.PAGE_INCHES)
+    assert size(8) == pytest.approx(plain * 8 * 2.2 / viz.rows.PAGE_INCHES)
     assert plain < size(8, "Finetune Sequential") < size(8)
 
 

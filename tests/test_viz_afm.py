@@ -1,8 +1,8 @@
 import matplotlib
 import numpy as np
 
-from helpers.heightmaps import flatten_map
-from helpers.viz_afm import show_flattening, show_surface
+from helpers.afm.heightmaps import flatten_map
+from helpers.viz.afm import show_flattening, show_surface
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402

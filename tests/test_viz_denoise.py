@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers import blindspot, viz_denoise
+from helpers.denoise import blindspot
+from helpers.viz import denoise as viz_denoise
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import to_rgba  # noqa: E402
 
-from helpers.mask_volume import sweep_thresholds  # noqa: E402
-from helpers.viz_em import (  # noqa: E402
+from helpers.em.mask_volume import sweep_thresholds  # noqa: E402
+from helpers.viz.em import (  # noqa: E402
     MASK_COLORS,
     plot_slice_scores,
     plot_thresholds,

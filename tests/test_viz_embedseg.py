@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 
 from helpers.embedseg import EmbeddingSpace
 from helpers.viz import PALETTE
-from helpers.viz_embedseg import show_embeddings, show_radii
+from helpers.viz.embedseg import show_embeddings, show_radii
 
 SPACE = EmbeddingSpace((2.0, 2.0), reach=100, radius=6)  # pixels of 2 µm, a radius of 3 pixels
 LABELS = np.zeros((12, 20), int)

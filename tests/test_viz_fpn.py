@@ -9,10 +9,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_rgb
 
-from helpers.augment_pipelines import Patches
-from helpers.metrics_merges import ERROR_KINDS, error_percent
+from helpers.augment.pipelines import Patches
+from helpers.metrics.merges import ERROR_KINDS, error_percent
 from helpers.viz import ERROR_COLORS, PALETTE
-from helpers.viz_fpn import plot_error_bars, show_augmented, show_four, show_xor, xor_pixels
+from helpers.viz.fpn import plot_error_bars, show_augmented, show_four, show_xor, xor_pixels
 
 
 @pytest.fixture(autouse=True)

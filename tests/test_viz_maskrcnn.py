@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.maskrcnn.detections import Detections
-from helpers.viz_maskrcnn import show_boxes, show_detections, show_masks
+from helpers.viz.maskrcnn import show_boxes, show_detections, show_masks
 
 IMAGE = np.random.default_rng(0).random((30, 40))
 

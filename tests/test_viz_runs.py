@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from helpers.rescore import Case
+from helpers.evaluation.rescore import Case
 from helpers.viz import ERROR_COLORS
-from helpers.viz_runs import (
+from helpers.viz.runs import (
     name_errors,
     panel_axes,
     plot_differences,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from helpers.viz_targets import (
+from helpers.viz.targets import (
     CLASS_COLORS,
     color_offsets,
     show_classes,

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from helpers.metrics import score_dataset
-from helpers.rescore import RunScores
-from helpers.voidseg import (
+from helpers.evaluation.rescore import RunScores
+from helpers.evaluation.voidseg import (
     paired_gains,
     plot_gains,
     plot_label_curves,
     published_curves,
     scheme_table,
 )
+from helpers.metrics import score_dataset
 
 TRUE = np.repeat(np.arange(11), 4).reshape(1, -1)  # ten objects of four pixels
 

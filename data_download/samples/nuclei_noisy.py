@@ -4,8 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from .nuclei_sim import FACTS as CLEAN_FACTS
-from .nuclei_sim import draw_splits, simulate_nuclei
+from .nuclei_sim import FACTS as CLEAN_FACTS, draw_splits, simulate_nuclei
 
 __all__ = ["less_noisy_nuclei", "noisy_nuclei"]
 
@@ -68,7 +67,7 @@ def less_noisy_nuclei(*, seed=42):
 
 
 def _draw_image(rng, sigma=SIGMA):
-    from helpers.noise import add_gaussian_noise
+    from helpers.denoise.noise import add_gaussian_noise
 
     _, clean, labels = simulate_nuclei(
         SHAPE,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from helpers.augment import vary_intensity
+from helpers.augment.basic import vary_intensity
 from helpers.embedseg.crops import CropSource
-from helpers.turns import turns
+from helpers.tiles.orientations import turns
 
 __all__ = ["crop_batches"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from helpers.embedseg.clustering import cluster_embeddings
 from helpers.embedseg.network import DIVISOR
 from helpers.embedseg.space import EmbeddingSpace
-from helpers.turns import Turn, restore_vectors
+from helpers.tiles.orientations import Turn, restore_vectors
 
 __all__ = ["predict_embedseg", "predict_raw", "restore_raw"]
 
@@ -63,7 +63,7 @@ def predict_raw(
     Offsets are relative to each pixel, so windows need no common grid, and objects across
     windows need no stitching: the whole is clustered at once.
     """
-    from helpers.tiles import predict_tiled
+    from helpers.tiles.predict import predict_tiled
 
     ndim = ndim or len(model.input_shape) - 2
     shape = tuple(int(n) for n in image.shape[:ndim])

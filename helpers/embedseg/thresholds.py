@@ -10,7 +10,7 @@ import numpy as np
 from helpers.embedseg.clustering import cluster_embeddings
 from helpers.embedseg.predict import predict_raw
 from helpers.embedseg.space import EmbeddingSpace
-from helpers.training import count_images
+from helpers.training.loop import count_images
 
 __all__ = ["EmbedAP", "smallest_object", "tune_embedseg_thresholds"]
 
@@ -75,7 +75,7 @@ def tune_embedseg_thresholds(
 
 
 def _mean_ap(predictions, labels_true, space, options: dict) -> float:
-    from helpers.metrics import score_dataset
+    from helpers.metrics.datasets import score_dataset
 
     found = [cluster_embeddings(raw, space, **options) for raw in predictions]
     return float(score_dataset(labels_true, found, thresholds=IOUS).curve()["ap_mean"].mean())

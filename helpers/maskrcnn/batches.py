@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.maskrcnn.anchors import measure_boxes
-from helpers.turns import turns
+from helpers.tiles.orientations import turns
 
 if TYPE_CHECKING:
-    from helpers.augment_pipelines import Patches
+    from helpers.augment.pipelines import Patches
 
 __all__ = ["detection_batches", "object_table"]
 
@@ -89,7 +89,7 @@ def detection_batches(
     Parameters
     ----------
     patches : Patches
-        Of :func:`helpers.augment_pipelines.augment_many`; objects cut by the frame count as
+        Of :func:`helpers.augment.pipelines.augment_many`; objects cut by the frame count as
         they are seen, so make them with ``cut_objects="keep"``.
     batch_size : int
         Patches in a batch.

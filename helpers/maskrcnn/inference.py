@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.maskrcnn.detections import Detections, paste_labels
 from helpers.maskrcnn.merging import merge_detections
-from helpers.windows import plan_windows
+from helpers.tiles.windows import plan_windows
 
 __all__ = ["DetectionRule", "change_caps", "detections_to_labels", "find_objects", "segment_image"]
 

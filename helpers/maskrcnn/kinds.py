@@ -72,7 +72,7 @@ def found_by_kind(
     """
     import pandas as pd
 
-    from helpers.metrics_overlap import assign_pairs, count_overlap
+    from helpers.metrics.overlap import assign_pairs, count_overlap
 
     kinds = [find_kinds(labels) for labels in labels_true]
     n = {kind: sum(list(k.values()).count(kind) for k in kinds) for kind in KINDS}

@@ -130,7 +130,7 @@ def train_stages(
     """
     import pandas as pd
 
-    from helpers.training import fit, load_best_weights
+    from helpers.training.loop import fit, load_best_weights
 
     if not stages:
         raise ValueError("stages is empty: give at least one Stage")

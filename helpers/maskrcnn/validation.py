@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.maskrcnn.detections import Detections
 from helpers.maskrcnn.inference import DetectionRule, detections_to_labels, find_objects
-from helpers.training import count_images
+from helpers.training.loop import count_images
 
 __all__ = ["DetectionAP", "tune_rule"]
 
@@ -20,7 +20,7 @@ GRID = {"score": (0.5, 0.3, 0.7, 0.2, 0.6, 0.8, 0.9), "mask_threshold": (0.5, 0.
 
 
 def _mean_ap(found: Sequence[Detections], labels: Sequence[np.ndarray], rule) -> float:
-    from helpers.metrics import score_dataset
+    from helpers.metrics.datasets import score_dataset
 
     drawn = [detections_to_labels(f, y.shape, rule) for f, y in zip(found, labels, strict=True)]
     return float(score_dataset(labels, drawn, thresholds=IOUS).curve()["ap_mean"].mean())
