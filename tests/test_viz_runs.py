@@ -137,6 +137,13 @@ def test_names_drop_their_common_start(ax, names, ticks):
     assert [text.get_text() for text in ax.get_xticklabels()] == ticks
 
 
+@pytest.mark.parametrize(("n", "angle"), [(1, 0), (4, 90)])
+def test_names_are_turned_only_where_they_need_it(ax, n, angle):
+    table = pd.DataFrame({"m": 0.5}, index=[f"{i}_a_long_name" for i in range(n)])
+    plot_image_scores(ax, table)
+    assert {text.get_rotation() for text in ax.get_xticklabels()} == {angle}
+
+
 def test_found_by_size_has_a_line_a_method(ax):
     table = pd.DataFrame({"n": [3, 3], "a": [0.5, 1.0]}, index=["1 to 5", "6 to 9"])
     plot_found_by_size(ax, table)

@@ -28,6 +28,7 @@ __all__ = [
 
 MARKERS = "osD^vPX"
 MAX_NAMED = 24
+MAX_LETTERS = 30  # of all names under an axis; more are turned
 NAME_PARTS = ascii_letters + digits
 
 
@@ -170,7 +171,9 @@ def plot_image_scores(ax, table: pd.DataFrame, *, score: str = ""):
     for (method, values), marker in zip(table.items(), cycle(MARKERS), strict=False):
         ax.plot(places, values, marker, markersize=4, label=method)
     if len(table) <= MAX_NAMED:
-        ax.set_xticks(places, _drop_common_start(table.index), rotation=90)
+        names = _drop_common_start(table.index)
+        fits = sum(map(len, names)) <= MAX_LETTERS
+        ax.set_xticks(places, names, rotation=0 if fits else 90)
     else:
         ax.set_xticks([])
     ax.set(ylim=(-0.03, 1.03), ylabel=score, xlabel="test images, the hardest first")
